@@ -1,0 +1,1 @@
+//! The consuming half: the sync engine and the outbound HTTP clients.

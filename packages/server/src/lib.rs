@@ -1,0 +1,1 @@
+//! The matryx homeserver: the binary and its HTTP edge.
