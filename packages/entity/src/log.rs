@@ -1,0 +1,97 @@
+//! Entries of the commit log: every change that somebody else must see.
+//!
+//! An entry names what changed and holds just enough to know whom it concerns; the row itself is
+//! read from its own table, or handed over in memory by the process that wrote it.
+
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedTransactionId, OwnedUserId};
+use serde::{Deserialize, Serialize};
+
+use crate::room_no::RoomNo;
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "k", rename_all = "snake_case")]
+pub enum LogEntry {
+    /// An event got a place in a room's timeline.
+    Event {
+        /// The room.
+        room: RoomNo,
+        /// The event's place.
+        pos: i64,
+        /// The client's transaction that sent it, if a local client did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        txn: Option<ClientTransaction>,
+        /// The user whose membership record was written in the same commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<OwnedUserId>,
+    },
+    /// A membership that arrived without a place in a timeline (an invite or a knock of a room
+    /// that this server is not in), or a membership record that changed without an event
+    /// (forget).
+    Member {
+        /// The user.
+        user: OwnedUserId,
+        /// The room.
+        room: RoomNo,
+    },
+    /// A stored event was redacted in place; its cached copies are stale.
+    Redacted {
+        /// The room.
+        room: RoomNo,
+        /// The place of the event that lost its content.
+        pos: i64,
+    },
+    /// A read receipt moved.
+    Receipt {
+        /// The room.
+        room: RoomNo,
+        /// Whose receipt.
+        user: OwnedUserId,
+        /// `m.read` or `m.read.private`.
+        kind: String,
+        /// Thread id, `main`, or none for an unthreaded receipt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        thread: Option<String>,
+    },
+    /// Account data was set or removed.
+    AccountData {
+        /// Whose.
+        user: OwnedUserId,
+        /// The room it belongs to; none for global account data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        room: Option<OwnedRoomId>,
+        /// The event type.
+        kind: String,
+    },
+    /// A user's device or cross-signing keys changed (or a device came or went).
+    Device {
+        /// Whose.
+        user: OwnedUserId,
+    },
+    /// Tokens of a user or one device were revoked: cached copies must go.
+    Revoked {
+        /// Whose.
+        user: OwnedUserId,
+        /// The device, or none for all of the user's devices.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<OwnedDeviceId>,
+    },
+    /// A profile or the account itself changed (locked, deactivated, renamed).
+    User {
+        /// Whose.
+        user: OwnedUserId,
+    },
+}
+
+/// What makes a retried request the same request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClientTransaction {
+    /// Who sent.
+    pub user: OwnedUserId,
+    /// From which device.
+    pub device: OwnedDeviceId,
+    /// The transaction id of the request's path.
+    pub txn_id: OwnedTransactionId,
+    /// The event type or `redact` marker of the request's path: ids are scoped to an endpoint.
+    pub scope: String,
+}

@@ -1,0 +1,62 @@
+//! An event at its place in a room, as the caches hold it.
+
+use std::sync::Arc;
+
+use ruma::RoomId;
+
+use crate::{
+    event::{EventRow, StateChange},
+    pdu::{MalformedPdu, Pdu},
+    position::Position,
+};
+
+/// A stored event in memory: the parsed PDU and what its row says about it.
+///
+/// Shared by reference between the room's state, its recent timeline and every response.
+#[derive(Debug)]
+pub struct TimelineEvent {
+    /// The event itself.
+    pub pdu: Pdu,
+    /// Its place in the room; see [`EventRow::pos`].
+    pub pos: i64,
+    /// When it was committed.
+    pub at: Position,
+    /// Failed the auth rules.
+    pub rejected: bool,
+    /// Passed at its place but not against the current state.
+    pub soft_failed: bool,
+    /// The place of the redaction that took its content.
+    pub redacted_by: Option<i64>,
+    /// The state group after it.
+    pub group: i64,
+    /// The place of the state event that it replaced.
+    pub replaces: Option<i64>,
+    /// How it changed the current state, where that is not the simple case.
+    pub delta: Option<Vec<StateChange>>,
+}
+
+impl TimelineEvent {
+    /// Parses a row.
+    ///
+    /// # Errors
+    /// The stored JSON is not a PDU: the database is damaged.
+    pub fn from_row(row: EventRow, room_id: &RoomId) -> Result<Arc<Self>, MalformedPdu> {
+        let pdu = Pdu::parse(row.event_id, room_id, row.json, row.rejected)?;
+        Ok(Arc::new(Self {
+            pdu,
+            pos: row.pos,
+            at: row.at,
+            rejected: row.rejected,
+            soft_failed: row.soft_failed,
+            redacted_by: row.redacted_by,
+            group: row.group,
+            replaces: row.replaces,
+            delta: row.delta,
+        }))
+    }
+
+    /// May it ever be shown to a client?
+    pub fn is_shown(&self) -> bool {
+        !self.rejected && !self.soft_failed
+    }
+}
