@@ -1,6 +1,6 @@
 //! An event at its place in a room, as the caches hold it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ruma::RoomId;
 
@@ -19,8 +19,8 @@ pub struct TimelineEvent {
     pub pdu: Pdu,
     /// Its place in the room; see [`EventRow::pos`].
     pub pos: i64,
-    /// When it was committed.
-    pub at: Position,
+    /// When it was committed; empty until then.
+    pub at: OnceLock<Position>,
     /// Failed the auth rules.
     pub rejected: bool,
     /// Passed at its place but not against the current state.
@@ -45,7 +45,7 @@ impl TimelineEvent {
         Ok(Arc::new(Self {
             pdu,
             pos: row.pos,
-            at: row.at,
+            at: OnceLock::from(row.at),
             rejected: row.rejected,
             soft_failed: row.soft_failed,
             redacted_by: row.redacted_by,
@@ -53,6 +53,17 @@ impl TimelineEvent {
             replaces: row.replaces,
             delta: row.delta,
         }))
+    }
+
+    /// When it was committed; position zero (before everything) for an event that is still on its
+    /// way to the database.
+    pub fn at(&self) -> Position {
+        self.at.get().copied().unwrap_or_default()
+    }
+
+    /// Notes the position that the commit got. The first call counts.
+    pub fn set_at(&self, at: Position) {
+        self.at.get_or_init(|| at);
     }
 
     /// May it ever be shown to a client?
