@@ -1,1 +1,3 @@
 //! The consuming half: the sync engine and the outbound HTTP clients.
+
+pub mod sync;

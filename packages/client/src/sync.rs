@@ -1,0 +1,37 @@
+//! The sync engine: turns committed changes into each device's view.
+//!
+//! It owns the hot caches (rooms, users, receipts), follows the commit log, which is the only
+//! thing that changes them, and wakes the long polls that a commit concerns. Domain code reads the
+//! caches; it never writes them.
+//!
+//! Invariants: a cached value reflects at least every commit that [`SyncEngine::now`] includes;
+//! every log entry is applied once, in the order of its node; a position is published after what
+//! it stands for.
+
+mod apply;
+mod attachment;
+mod cache;
+mod engine;
+mod error;
+mod follower;
+mod index;
+mod load_room;
+mod load_user;
+mod positions;
+mod receipts;
+mod rooms;
+mod transactions;
+mod typing;
+mod user_view;
+mod waiters;
+
+pub use self::{
+    attachment::Attachment,
+    cache::CacheStatus,
+    engine::{FollowerMode, SyncEngine, SyncOptions, SyncStatus},
+    error::SyncError,
+    positions::Positions,
+    receipts::{RoomReceipts, UserReceipts},
+    typing::Typing,
+    user_view::{AccountDataByKind, UserView},
+};

@@ -1,0 +1,265 @@
+//! The engine's handle: opening it, and reading its caches.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use matryx_entity::{
+    clock::Clock,
+    log::{ClientTransaction, LogEntry},
+    position::Position,
+    room_no::RoomNo,
+    room_snapshot::RoomSnapshot,
+};
+use matryx_surrealdb::Store;
+use parking_lot::RwLock;
+use ruma::{OwnedEventId, OwnedServerName, OwnedUserId, RoomId, UserId};
+use tokio::sync::Notify;
+
+use super::{
+    cache::{Cache, CacheStatus},
+    error::SyncError,
+    index::Index,
+    load_user::{load_receipts, load_user},
+    positions::Positions,
+    receipts::RoomReceipts,
+    rooms::Rooms,
+    transactions::Transactions,
+    typing::Typing,
+    user_view::UserView,
+    waiters::Waiters,
+};
+
+/// By which way the engine learns of commits. Either alone suffices; both together are fastest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FollowerMode {
+    /// This process's commits directly from its log writer, everything else from the log.
+    #[default]
+    Both,
+    /// Only this process's commits, directly.
+    HandOver,
+    /// Everything from the log.
+    Log,
+}
+
+/// The engine's parameters and bounds.
+#[derive(Clone, Debug)]
+pub struct SyncOptions {
+    /// The name of this server: whose users are local.
+    pub server_name: OwnedServerName,
+    /// How commits are learned of.
+    pub follower: FollowerMode,
+    /// The most bytes of rooms in memory, roughly.
+    pub room_bytes: u64,
+    /// The most bytes of users' views in memory, roughly.
+    pub user_bytes: u64,
+    /// The most bytes of receipts in memory, roughly.
+    pub receipt_bytes: u64,
+}
+
+impl SyncOptions {
+    /// The defaults for a server.
+    pub fn new(server_name: OwnedServerName) -> Self {
+        Self {
+            server_name,
+            follower: FollowerMode::Both,
+            room_bytes: 64 << 20,
+            user_bytes: 24 << 20,
+            receipt_bytes: 8 << 20,
+        }
+    }
+}
+
+/// The sync engine. Cheap to clone.
+#[derive(Clone)]
+pub struct SyncEngine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl fmt::Debug for SyncEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncEngine").finish_non_exhaustive()
+    }
+}
+
+/// Called with every log entry that is applied.
+type Listener = Box<dyn Fn(&LogEntry) + Send + Sync>;
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) options: SyncOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) users: Cache<OwnedUserId, UserView>,
+    pub(crate) receipts: Cache<RoomNo, RoomReceipts>,
+    /// Guards the applied prefix and, while it is held for writing, the publication of what a
+    /// batch changed: a reader that holds it sees caches and position of the same moment.
+    pub(crate) index: RwLock<Index>,
+    pub(crate) waiters: Waiters,
+    pub(crate) typing: Typing,
+    pub(crate) transactions: Transactions,
+    /// Called after an entry is applied. Filled at start, then only read.
+    pub(crate) listeners: RwLock<Vec<Listener>>,
+    /// Rings when the hand-over had to leave entries to the log path.
+    pub(crate) behind: Notify,
+    /// Rings whenever the applied prefix has moved.
+    pub(crate) progress: Notify,
+    /// The watermark of this process's own log when the engine was opened.
+    pub(crate) opened_at: OnceLock<Position>,
+}
+
+/// What the engine can say about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncStatus {
+    /// The caches.
+    pub caches: Vec<CacheStatus>,
+    /// How many long polls are registered.
+    pub waiters: usize,
+    /// How many log entries are remembered.
+    pub changes: usize,
+    /// How many requests the idempotency map holds.
+    pub transactions: usize,
+    /// How many committed entries are not applied yet.
+    pub lag: u64,
+}
+
+impl SyncEngine {
+    /// Opens the engine on a store: takes the log as read up to its watermarks, rebuilds the
+    /// idempotency map from the log's tail, and (unless the mode says otherwise) takes the
+    /// hand-over from the store's writer. [`SyncEngine::follow`] must run for the rest.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub async fn open(
+        store: Store,
+        options: SyncOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SyncError> {
+        let rooms = Arc::new(Rooms::new(
+            store.clone(),
+            options.server_name.clone(),
+            options.room_bytes,
+        ));
+        let waiters = Waiters::default();
+        let typing = Typing::new(Arc::clone(&clock), Arc::clone(&rooms), waiters.clone());
+        let engine = Self {
+            inner: Arc::new(Inner {
+                users: Cache::new("users", options.user_bytes),
+                receipts: Cache::new("receipts", options.receipt_bytes),
+                store,
+                options,
+                clock,
+                rooms,
+                index: RwLock::default(),
+                waiters,
+                typing,
+                transactions: Transactions::default(),
+                listeners: RwLock::default(),
+                behind: Notify::new(),
+                progress: Notify::new(),
+                opened_at: OnceLock::new(),
+            }),
+        };
+        engine.start().await?;
+        Ok(engine)
+    }
+
+    /// The room now: one cache look-up, or a handful of queries on a miss. `None` when there is no
+    /// such room.
+    ///
+    /// # Errors
+    /// The room had to be read and could not be.
+    pub async fn room(&self, no: RoomNo) -> Result<Option<Arc<RoomSnapshot>>, SyncError> {
+        self.inner.rooms.room(no).await
+    }
+
+    /// Like [`SyncEngine::room`], by id.
+    ///
+    /// # Errors
+    /// The room had to be read and could not be.
+    pub async fn room_by_id(
+        &self,
+        room_id: &RoomId,
+    ) -> Result<Option<Arc<RoomSnapshot>>, SyncError> {
+        match self.room_no(room_id).await? {
+            Some(no) => self.room(no).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A room's number: one cache look-up, or one query on a miss.
+    ///
+    /// # Errors
+    /// The number had to be read and could not be.
+    pub async fn room_no(&self, room_id: &RoomId) -> Result<Option<RoomNo>, SyncError> {
+        self.inner.rooms.number(room_id).await
+    }
+
+    /// A local user's view: one cache look-up, or two queries on a miss. A user of whom nothing is
+    /// known has an empty one.
+    ///
+    /// # Errors
+    /// The view had to be read and could not be.
+    pub async fn user(&self, user: &UserId) -> Result<Arc<UserView>, SyncError> {
+        let load = || async { load_user(&self.inner.store, user).await.map(Some) };
+        let view = self.inner.users.get_or_load(&user.to_owned(), load).await?;
+        Ok(view.unwrap_or_else(|| Arc::new(UserView::empty(user))))
+    }
+
+    /// The receipts of a room: one cache look-up, or one query on a miss.
+    ///
+    /// # Errors
+    /// The receipts had to be read and could not be.
+    pub async fn receipts(&self, room: RoomNo) -> Result<Arc<RoomReceipts>, SyncError> {
+        let load = || async { load_receipts(&self.inner.store, room).await.map(Some) };
+        let receipts = self.inner.receipts.get_or_load(&room, load).await?;
+        Ok(receipts.unwrap_or_default())
+    }
+
+    /// The event that a client's request made earlier. Remembered in memory, also over a restart,
+    /// for some ten thousand requests at least.
+    pub fn transaction(&self, transaction: &ClientTransaction) -> Option<OwnedEventId> {
+        self.inner.transactions.event(transaction)
+    }
+
+    /// Who is typing.
+    pub fn typing(&self) -> &Typing {
+        &self.inner.typing
+    }
+
+    /// The moment up to which everything committed was applied.
+    pub fn now(&self) -> Positions {
+        self.inner.index.read().applied().clone()
+    }
+
+    /// Calls `listener` with every log entry once it is applied, before a commit of this process
+    /// is acknowledged. It must not block.
+    pub fn on_entry(&self, listener: impl Fn(&LogEntry) + Send + Sync + 'static) {
+        self.inner.listeners.write().push(Box::new(listener));
+    }
+
+    /// Sizes, hits and evictions of the caches, waiters and lag.
+    pub fn status(&self) -> SyncStatus {
+        let inner = &self.inner;
+        let (applied, changes) = {
+            let index = inner.index.read();
+            (index.applied().clone(), index.len())
+        };
+        let watermarks = inner.store.watermarks();
+        let lag = watermarks
+            .borrow()
+            .iter()
+            .map(|(node, seq)| seq.saturating_sub(applied.seq(node)))
+            .sum();
+        let mut caches = inner.rooms.status().to_vec();
+        caches.extend([inner.users.status(), inner.receipts.status()]);
+        SyncStatus {
+            caches,
+            waiters: inner.waiters.len(),
+            changes,
+            transactions: inner.transactions.len(),
+            lag,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Builds a room's snapshot from the database.
+//!
+//! A handful of queries whatever the room's age: the state rows, their events in batches, the
+//! head, the newest events.
+
+use std::{collections::HashMap, sync::Arc};
+
+use matryx_entity::{
+    event::{EventRow, Outlier},
+    key,
+    pdu::Pdu,
+    room::Room,
+    room_no::RoomNo,
+    room_snapshot::{RoomSnapshot, SlotChange},
+    state::StateRow,
+    stored::Key,
+    timeline::TimelineEvent,
+};
+use matryx_surrealdb::{KeyRange, Store};
+use ruma::{RoomId, ServerName, events::StateEventType};
+
+use super::{cache::Weigh, error::SyncError};
+
+/// How many records one query fetches by key.
+pub(crate) const BATCH: usize = 500;
+
+/// How many keys one round of the search for the head probes.
+const PROBES: i64 = 16;
+
+/// How far back the history of a room's history visibility is followed.
+const MAX_VISIBILITY_CHANGES: usize = 64;
+
+impl Weigh for RoomSnapshot {
+    fn weigh(&self) -> u64 {
+        let events = self.state_len() + self.recent.len();
+        (2048 + events * 1600) as u64
+    }
+}
+
+/// The room as the database has it; `None` if it does not exist.
+pub(crate) async fn load_room(
+    store: &Store,
+    no: RoomNo,
+    local: &ServerName,
+) -> Result<Option<RoomSnapshot>, SyncError> {
+    let Some(room) = store.get::<Room>(&key![no]).await? else {
+        return Ok(None);
+    };
+    let rows: Vec<StateRow> = store.range(KeyRange::prefix(&key![no])).await?;
+    let reached = rows.iter().map(|row| row.pos.max(row.since)).max();
+    let head = find_head(store, no, reached.unwrap_or(0)).await?;
+    let mut snapshot = RoomSnapshot::empty(no, room.room_id, room.version);
+    let mut events = HashMap::new();
+    load_recent(store, &mut snapshot, head, &mut events).await?;
+    load_state_events(store, &snapshot, &rows, &mut events).await?;
+    fill_state(store, &mut snapshot, rows, &mut events, local).await?;
+    Ok(Some(snapshot))
+}
+
+/// Events that were loaded already, by place; those without a place (outliers) under their id.
+type Loaded = HashMap<EventKey, Arc<TimelineEvent>>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum EventKey {
+    Pos(i64),
+    Id(ruma::OwnedEventId),
+}
+
+impl EventKey {
+    fn of(row: &StateRow) -> Self {
+        if row.pos == 0 {
+            Self::Id(row.event_id.clone())
+        } else {
+            Self::Pos(row.pos)
+        }
+    }
+}
+
+/// The highest place that is taken. Places are dense, so that a search by halves finds it; `from`
+/// is known to be taken.
+async fn find_head(store: &Store, no: RoomNo, from: i64) -> Result<i64, SyncError> {
+    let mut taken = from;
+    // The first probes double their distance until one is free.
+    let mut steps: Vec<i64> = (0..40).map(|power| 1_i64 << power).collect();
+    loop {
+        let keys: Vec<Key> = steps.iter().map(|step| key![no, taken + step]).collect();
+        let found = store
+            .get_many::<matryx_entity::event::EventRow>(&keys)
+            .await?;
+        let count = found.iter().take_while(|row| row.is_some()).count();
+        let below = count.checked_sub(1).and_then(|last| steps.get(last));
+        let above = steps.get(count).copied();
+        let base = taken;
+        taken += below.copied().unwrap_or(0);
+        let Some(above) = above.map(|step| base + step) else {
+            continue;
+        };
+        let gap = above - taken;
+        if gap <= 1 {
+            return Ok(taken);
+        }
+        let stride = (gap / (PROBES + 1)).max(1);
+        steps = (1..=PROBES)
+            .map(|nth| nth * stride)
+            .take_while(|step| *step < gap)
+            .chain([gap])
+            .collect();
+    }
+}
+
+async fn load_recent(
+    store: &Store,
+    snapshot: &mut RoomSnapshot,
+    head: i64,
+    events: &mut Loaded,
+) -> Result<(), SyncError> {
+    let first = (head - RoomSnapshot::MAX_RECENT as i64 + 1).max(1);
+    if head < 1 {
+        return Ok(());
+    }
+    let rows: Vec<EventRow> = store
+        .range(KeyRange::inclusive(
+            &key![snapshot.no, first],
+            &key![snapshot.no, head],
+        ))
+        .await?;
+    for row in rows {
+        if row.pos == head {
+            snapshot.extremities.clone_from(&row.extremities);
+            snapshot.group = row.group;
+        }
+        let event = TimelineEvent::from_row(row, &snapshot.room_id)?;
+        snapshot.depth = snapshot.depth.max(event.pdu.depth());
+        events.insert(EventKey::Pos(event.pos), Arc::clone(&event));
+        snapshot.recent.push_back(event);
+    }
+    snapshot.head = head;
+    Ok(())
+}
+
+async fn load_state_events(
+    store: &Store,
+    snapshot: &RoomSnapshot,
+    rows: &[StateRow],
+    events: &mut Loaded,
+) -> Result<(), SyncError> {
+    let missing = rows
+        .iter()
+        .filter(|row| !events.contains_key(&EventKey::of(row)));
+    let (outliers, placed): (Vec<&StateRow>, Vec<&StateRow>) =
+        missing.partition(|row| row.pos == 0);
+    for batch in placed.chunks(BATCH) {
+        let keys: Vec<Key> = batch.iter().map(|row| key![snapshot.no, row.pos]).collect();
+        for row in store
+            .get_many::<EventRow>(&keys)
+            .await?
+            .into_iter()
+            .flatten()
+        {
+            let event = TimelineEvent::from_row(row, &snapshot.room_id)?;
+            events.insert(EventKey::Pos(event.pos), event);
+        }
+    }
+    for batch in outliers.chunks(BATCH) {
+        let keys: Vec<Key> = batch
+            .iter()
+            .map(|row| key![row.event_id.as_str()])
+            .collect();
+        for outlier in store
+            .get_many::<Outlier>(&keys)
+            .await?
+            .into_iter()
+            .flatten()
+        {
+            let event_id = outlier.event_id.clone();
+            events.insert(
+                EventKey::Id(event_id),
+                from_outlier(outlier, &snapshot.room_id)?,
+            );
+        }
+    }
+    Ok(())
+}
+
+fn from_outlier(outlier: Outlier, room_id: &RoomId) -> Result<Arc<TimelineEvent>, SyncError> {
+    let pdu = Pdu::parse(outlier.event_id, room_id, outlier.json, outlier.rejected)?;
+    Ok(Arc::new(TimelineEvent {
+        rejected: outlier.rejected,
+        pdu,
+        pos: 0,
+        at: std::sync::OnceLock::new(),
+        soft_failed: false,
+        redacted_by: None,
+        group: 0,
+        replaces: None,
+        delta: None,
+    }))
+}
+
+async fn fill_state(
+    store: &Store,
+    snapshot: &mut RoomSnapshot,
+    rows: Vec<StateRow>,
+    events: &mut Loaded,
+    local: &ServerName,
+) -> Result<(), SyncError> {
+    for row in rows {
+        let Some(event) = events.get(&EventKey::of(&row)).cloned() else {
+            return Err(SyncError::Inconsistent {
+                room: snapshot.no.0,
+                what: "an event of the current state is missing",
+            });
+        };
+        let kind = StateEventType::from(row.kind);
+        if kind == StateEventType::RoomHistoryVisibility && row.state_key.is_empty() {
+            for earlier in earlier_holders(store, snapshot, &event).await? {
+                let since = earlier.pos;
+                let change = SlotChange {
+                    kind: kind.clone(),
+                    state_key: String::new(),
+                    event: Some(earlier),
+                };
+                snapshot.set_slot(change, since, local);
+            }
+        }
+        snapshot.depth = snapshot.depth.max(event.pdu.depth());
+        let change = SlotChange {
+            kind,
+            state_key: row.state_key,
+            event: Some(event),
+        };
+        snapshot.set_slot(change, row.since, local);
+    }
+    Ok(())
+}
+
+/// The events that held the slot of `event` before it, oldest first.
+async fn earlier_holders(
+    store: &Store,
+    snapshot: &RoomSnapshot,
+    event: &Arc<TimelineEvent>,
+) -> Result<Vec<Arc<TimelineEvent>>, SyncError> {
+    let mut holders = Vec::new();
+    let mut replaced = event.replaces;
+    while let Some(pos) = replaced
+        && holders.len() < MAX_VISIBILITY_CHANGES
+    {
+        let Some(row) = store.get::<EventRow>(&key![snapshot.no, pos]).await? else {
+            break;
+        };
+        let earlier = TimelineEvent::from_row(row, &snapshot.room_id)?;
+        // A damaged chain must not turn in circles.
+        replaced = earlier.replaces.filter(|before| *before < pos);
+        holders.push(earlier);
+    }
+    holders.reverse();
+    Ok(holders)
+}

@@ -1,0 +1,170 @@
+//! Who is typing where: in memory only, gone after its deadline or a restart.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use matryx_entity::{clock::Clock, room_no::RoomNo};
+use parking_lot::Mutex;
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, UserId};
+use tokio::sync::Notify;
+
+use super::{rooms::Rooms, waiters::Waiters};
+
+/// The typing users of every room.
+#[derive(Debug)]
+pub struct Typing {
+    clock: Arc<dyn Clock>,
+    rooms: Arc<Rooms>,
+    waiters: Waiters,
+    /// Guards the lists; held for a few instructions.
+    state: Mutex<State>,
+    /// Rings when the nearest deadline may have moved.
+    pub(super) moved: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The serial of the newest change of any room. Starts at the clock, so that it is higher
+    /// after a restart than any serial that a token from before can carry.
+    serial: u64,
+    rooms: HashMap<RoomNo, TypingRoom>,
+}
+
+#[derive(Debug, Default)]
+struct TypingRoom {
+    /// The serial of the newest change of this room.
+    serial: u64,
+    until: BTreeMap<OwnedUserId, MilliSecondsSinceUnixEpoch>,
+}
+
+/// How many rooms without typing users are remembered, so that clients learn that typing ended.
+const MAX_QUIET_ROOMS: usize = 4096;
+
+impl Typing {
+    pub(super) fn new(clock: Arc<dyn Clock>, rooms: Arc<Rooms>, waiters: Waiters) -> Self {
+        let serial = clock.now().get().into();
+        Self {
+            clock,
+            rooms,
+            waiters,
+            state: Mutex::new(State {
+                serial,
+                rooms: HashMap::new(),
+            }),
+            moved: Notify::new(),
+        }
+    }
+
+    /// Says that a user types until a moment, or no longer types.
+    pub fn set(&self, room: RoomNo, user: &UserId, until: Option<MilliSecondsSinceUnixEpoch>) {
+        let changed = {
+            let mut state = self.state.lock();
+            let typing = state.rooms.entry(room).or_default();
+            let changed = match until {
+                Some(until) => typing.until.insert(user.to_owned(), until).is_none(),
+                None => typing.until.remove(user).is_some(),
+            };
+            state.settle(room, changed);
+            changed
+        };
+        self.moved.notify_one();
+        if changed {
+            self.wake(room);
+        }
+    }
+
+    /// Who types in a room, in the order of their ids.
+    pub fn list(&self, room: RoomNo) -> Vec<OwnedUserId> {
+        let state = self.state.lock();
+        state
+            .rooms
+            .get(&room)
+            .map(|typing| typing.until.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// The serial of the newest change of any room.
+    pub(super) fn serial(&self) -> u64 {
+        self.state.lock().serial
+    }
+
+    /// The serial of the newest change of a room and who types there; `None` when nothing is known
+    /// of the room.
+    pub(super) fn room(&self, room: RoomNo) -> Option<(u64, Vec<OwnedUserId>)> {
+        let state = self.state.lock();
+        let typing = state.rooms.get(&room)?;
+        Some((typing.serial, typing.until.keys().cloned().collect()))
+    }
+
+    /// The rooms that changed after a serial.
+    pub(super) fn changed_after(&self, serial: u64) -> Vec<RoomNo> {
+        let state = self.state.lock();
+        if state.serial <= serial {
+            return Vec::new();
+        }
+        state
+            .rooms
+            .iter()
+            .filter(|(_, typing)| typing.serial > serial)
+            .map(|(room, _)| *room)
+            .collect()
+    }
+
+    /// Ends what is past its deadline and wakes those who see it.
+    pub(super) fn expire(&self) {
+        let now = self.clock.now();
+        let ended: Vec<RoomNo> = {
+            let mut state = self.state.lock();
+            let mut ended = Vec::new();
+            for (room, typing) in &mut state.rooms {
+                let before = typing.until.len();
+                typing.until.retain(|_, until| *until > now);
+                if typing.until.len() != before {
+                    ended.push(*room);
+                }
+            }
+            for room in &ended {
+                state.settle(*room, true);
+            }
+            ended
+        };
+        ended.into_iter().for_each(|room| self.wake(room));
+    }
+
+    /// The nearest deadline.
+    pub(super) fn next_deadline(&self) -> Option<MilliSecondsSinceUnixEpoch> {
+        let state = self.state.lock();
+        let deadlines = state
+            .rooms
+            .values()
+            .flat_map(|typing| typing.until.values());
+        deadlines.min().copied()
+    }
+
+    fn wake(&self, room: RoomNo) {
+        match self.rooms.cached(room) {
+            Some(snapshot) => self.waiters.wake_any_of(&snapshot.local_joined),
+            None => self.waiters.wake_where(|_| true),
+        }
+    }
+}
+
+impl State {
+    fn settle(&mut self, room: RoomNo, changed: bool) {
+        if changed {
+            self.serial += 1;
+            let serial = self.serial;
+            if let Some(typing) = self.rooms.get_mut(&room) {
+                typing.serial = serial;
+            }
+        }
+        let quiet = self.rooms.values().filter(|typing| typing.until.is_empty());
+        if self.rooms.len() > MAX_QUIET_ROOMS && quiet.count() > MAX_QUIET_ROOMS {
+            let oldest = self.serial.saturating_sub(MAX_QUIET_ROOMS as u64 / 2);
+            self.rooms
+                .retain(|_, typing| !typing.until.is_empty() || typing.serial > oldest);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What one local user sees beside the rooms themselves: memberships, account data, push rules.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use matryx_entity::{
+    account_data::AccountData, member::Member, position::Position, room_no::RoomNo,
+};
+use ruma::{
+    OwnedRoomId, OwnedUserId, RoomId, UserId,
+    events::{
+        ignored_user_list::IgnoredUserListEventContent, push_rules::PushRulesEventContent,
+        room::member::MembershipState,
+    },
+    push::Ruleset,
+};
+
+use super::{cache::Weigh, positions::Positions};
+
+/// The account data of one place (the account, or one room), by event type.
+pub type AccountDataByKind = OrdMap<String, Arc<AccountData>>;
+
+/// One user's view at one moment. Immutable; the maps share structure with the view before.
+#[derive(Clone, Debug)]
+pub struct UserView {
+    /// Whose.
+    pub user: OwnedUserId,
+    /// All membership records, also of rooms that the user left.
+    pub members: OrdMap<RoomNo, Arc<Member>>,
+    /// Global account data.
+    pub account_data: AccountDataByKind,
+    /// Account data of rooms.
+    pub room_account_data: OrdMap<OwnedRoomId, AccountDataByKind>,
+    /// The push rules: the stored ones, or the server's defaults.
+    pub push_rules: Arc<Ruleset>,
+    /// Whose events the user does not want to see.
+    pub ignored: OrdSet<OwnedUserId>,
+    /// The newest position in any of the records.
+    pub(crate) newest: Positions,
+}
+
+impl UserView {
+    /// A user without any records.
+    pub fn empty(user: &UserId) -> Self {
+        Self {
+            user: user.to_owned(),
+            members: OrdMap::new(),
+            account_data: OrdMap::new(),
+            room_account_data: OrdMap::new(),
+            push_rules: Arc::new(Ruleset::server_default(user)),
+            ignored: OrdSet::new(),
+            newest: Positions::default(),
+        }
+    }
+
+    /// The user's membership record of a room.
+    pub fn member(&self, room: RoomNo) -> Option<&Arc<Member>> {
+        self.members.get(&room)
+    }
+
+    /// The user's membership of a room.
+    pub fn membership(&self, room: RoomNo) -> MembershipState {
+        self.member(room)
+            .map_or(MembershipState::Leave, |member| member.membership.clone())
+    }
+
+    /// The rooms that the user is joined to.
+    pub fn joined(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.members
+            .values()
+            .filter(|member| member.membership == MembershipState::Join)
+    }
+
+    /// One piece of account data.
+    pub fn account_data(&self, room: Option<&RoomId>, kind: &str) -> Option<&Arc<AccountData>> {
+        match room {
+            None => self.account_data.get(kind),
+            Some(room) => self.room_account_data.get(room)?.get(kind),
+        }
+    }
+
+    /// Puts a membership record in place.
+    ///
+    /// A record whose membership changed with its last event does not know yet when that was: the
+    /// writer could not know the position.
+    pub(crate) fn set_member(&mut self, mut member: Arc<Member>) {
+        let last = member.spans.last();
+        let changed_with_event =
+            member.pos == 0 || last.is_none_or(|(from, _)| *from == member.pos);
+        if changed_with_event && member.since != member.at {
+            let at = member.at;
+            Arc::make_mut(&mut member).since = at;
+        }
+        self.note(member.at);
+        self.members.insert(member.room, member);
+    }
+
+    /// Puts account data in place.
+    pub(crate) fn set_account_data(&mut self, data: Arc<AccountData>) {
+        self.note(data.at);
+        match &data.room {
+            Some(room) => {
+                let kinds = self.room_account_data.entry(room.clone()).or_default();
+                kinds.insert(data.kind.clone(), data);
+            }
+            None => {
+                self.account_data
+                    .insert(data.kind.clone(), Arc::clone(&data));
+                self.derive(&data);
+            }
+        }
+    }
+
+    /// Takes account data away.
+    pub(crate) fn remove_account_data(&mut self, room: Option<&RoomId>, kind: &str, at: Position) {
+        self.note(at);
+        match room {
+            Some(room) => {
+                if let Some(kinds) = self.room_account_data.get_mut(room) {
+                    kinds.remove(kind);
+                }
+            }
+            None => {
+                self.account_data.remove(kind);
+                let user = self.user.clone();
+                self.derive(&AccountData {
+                    user,
+                    room: None,
+                    kind: kind.to_owned(),
+                    content: String::new(),
+                    at,
+                });
+            }
+        }
+    }
+
+    fn note(&mut self, at: Position) {
+        self.newest.raise(at);
+    }
+
+    /// Keeps the parsed form of what the server itself reads.
+    fn derive(&mut self, data: &AccountData) {
+        match data.kind.as_str() {
+            "m.push_rules" => {
+                self.push_rules = Arc::new(
+                    serde_json::from_str::<PushRulesEventContent>(&data.content).map_or_else(
+                        |_| Ruleset::server_default(&self.user),
+                        |content| content.global,
+                    ),
+                );
+            }
+            "m.ignored_user_list" => {
+                self.ignored = serde_json::from_str::<IgnoredUserListEventContent>(&data.content)
+                    .map(|content| content.ignored_users.into_keys().collect())
+                    .unwrap_or_default();
+                self.ignored.remove(&self.user);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Weigh for UserView {
+    fn weigh(&self) -> u64 {
+        let rooms: usize = self.room_account_data.values().map(OrdMap::len).sum();
+        let records = self.members.len() * 600 + (self.account_data.len() + rooms) * 400;
+        (4096 + records) as u64
+    }
+}
