@@ -1,1 +1,7 @@
-//! The matryx homeserver: the binary and its HTTP edge.
+//! The matryx homeserver: the HTTP edge, the domain and the command line.
+
+pub mod api;
+pub mod app;
+pub mod appservice;
+pub mod caller;
+pub mod clock;

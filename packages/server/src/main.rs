@@ -1,1 +1,3 @@
+//! The matryx homeserver.
+
 fn main() {}

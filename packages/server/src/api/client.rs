@@ -1,0 +1,22 @@
+//! The client-server API.
+//!
+//! One folder per domain, one file per endpoint. To add an endpoint: write its file, name it in
+//! its domain's module, and add one line to that module's `routes`.
+//! [Spec](https://spec.matrix.org/v1.19/client-server-api/)
+
+pub mod account;
+pub mod capabilities;
+pub mod rooms;
+pub mod versions;
+
+use super::routes::Routes;
+
+/// Every endpoint of the client-server API.
+#[must_use]
+pub fn routes(routes: Routes) -> Routes {
+    let routes = routes
+        .add(versions::versions)
+        .add(capabilities::capabilities);
+    let routes = account::routes(routes);
+    rooms::routes(routes)
+}

@@ -1,0 +1,171 @@
+//! Proving who calls, by the authentication scheme of the endpoint's metadata.
+
+use std::{future::Future, sync::Arc};
+
+use http::request::Parts;
+use ruma::{
+    DeviceId, UserId,
+    api::auth_scheme::{
+        AccessToken, AccessTokenOptional, AppserviceToken, AppserviceTokenOptional, AuthScheme,
+        NoAccessToken, NoAuthentication,
+    },
+};
+
+use super::token;
+use crate::{
+    api::error::{ApiResult, request::RequestError},
+    app::App,
+    appservice::Appservice,
+    caller::{Requester, TokenState},
+};
+
+/// An authentication scheme that this server can prove.
+pub trait Proof: AuthScheme {
+    /// What it proves.
+    type Caller: Send;
+
+    /// Proves the caller of a request.
+    fn prove(app: &App, parts: &Parts) -> impl Future<Output = ApiResult<Self::Caller>> + Send;
+
+    /// The user to name in the log.
+    fn user(caller: &Self::Caller) -> Option<&UserId>;
+}
+
+impl Proof for NoAuthentication {
+    type Caller = ();
+
+    async fn prove(_: &App, _: &Parts) -> ApiResult<()> {
+        Ok(())
+    }
+
+    fn user((): &()) -> Option<&UserId> {
+        None
+    }
+}
+
+impl Proof for NoAccessToken {
+    type Caller = ();
+
+    async fn prove(_: &App, _: &Parts) -> ApiResult<()> {
+        Ok(())
+    }
+
+    fn user((): &()) -> Option<&UserId> {
+        None
+    }
+}
+
+impl Proof for AccessToken {
+    type Caller = Requester;
+
+    async fn prove(app: &App, parts: &Parts) -> ApiResult<Requester> {
+        let token = token::find(parts).ok_or(RequestError::MissingToken)?;
+        requester(app, parts, &token).await
+    }
+
+    fn user(caller: &Requester) -> Option<&UserId> {
+        Some(&caller.user_id)
+    }
+}
+
+impl Proof for AccessTokenOptional {
+    type Caller = Option<Requester>;
+
+    async fn prove(app: &App, parts: &Parts) -> ApiResult<Option<Requester>> {
+        match token::find(parts) {
+            Some(token) => requester(app, parts, &token).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn user(caller: &Option<Requester>) -> Option<&UserId> {
+        caller.as_ref().map(|caller| &*caller.user_id)
+    }
+}
+
+impl Proof for AppserviceToken {
+    type Caller = Arc<Appservice>;
+
+    async fn prove(app: &App, parts: &Parts) -> ApiResult<Arc<Appservice>> {
+        let token = token::find(parts).ok_or(RequestError::MissingToken)?;
+        if let Some(appservice) = app.appservices.lookup(&token) {
+            return Ok(Arc::clone(appservice));
+        }
+        requester(app, parts, &token).await?;
+        Err(RequestError::NotAnAppservice.into())
+    }
+
+    fn user(caller: &Arc<Appservice>) -> Option<&UserId> {
+        Some(&caller.sender)
+    }
+}
+
+impl Proof for AppserviceTokenOptional {
+    type Caller = Option<Arc<Appservice>>;
+
+    /// A token that is no application service's is ignored: clients may send an old one when they
+    /// log in again.
+    async fn prove(app: &App, parts: &Parts) -> ApiResult<Option<Arc<Appservice>>> {
+        Ok(token::find(parts).and_then(|token| app.appservices.lookup(&token).map(Arc::clone)))
+    }
+
+    fn user(caller: &Option<Arc<Appservice>>) -> Option<&UserId> {
+        caller.as_ref().map(|appservice| &*appservice.sender)
+    }
+}
+
+async fn requester(app: &App, parts: &Parts, token: &str) -> ApiResult<Requester> {
+    if let Some(appservice) = app.appservices.lookup(token) {
+        return masquerade(app, parts, appservice).await;
+    }
+    match app.tokens.authenticate(token).await? {
+        TokenState::Valid(requester) => Ok(requester),
+        // A locked user may still log out.
+        TokenState::Locked(requester) if parts.uri.path().contains("/logout") => Ok(requester),
+        TokenState::Locked(_) => Err(RequestError::Locked.into()),
+        TokenState::Expired => Err(RequestError::ExpiredToken.into()),
+        TokenState::Deactivated => Err(RequestError::Deactivated.into()),
+        TokenState::Unknown => Err(RequestError::UnknownToken.into()),
+    }
+}
+
+/// The user that an application service acts as: its sender, or who `user_id` names.
+/// [Spec](https://spec.matrix.org/v1.19/application-service-api/#identity-assertion)
+async fn masquerade(
+    app: &App,
+    parts: &Parts,
+    appservice: &Arc<Appservice>,
+) -> ApiResult<Requester> {
+    let user_id = match token::query(parts, "user_id") {
+        None => appservice.sender.clone(),
+        Some(asserted) => {
+            let asserted = UserId::parse(asserted)
+                .ok()
+                .filter(|user_id| user_id.server_name() == app.server_name)
+                .filter(|user_id| appservice.owns_user(user_id))
+                .ok_or(RequestError::MasqueradedUser)?;
+            if asserted != appservice.sender && !app.tokens.knows_user(&asserted).await? {
+                return Err(RequestError::MasqueradedUser.into());
+            }
+            asserted
+        }
+    };
+    let device_id = match token::query(parts, "device_id")
+        .or_else(|| token::query(parts, "org.matrix.msc3202.device_id"))
+    {
+        None => None,
+        Some(device_id) => {
+            let device_id = <&DeviceId>::from(device_id.as_str());
+            if !app.tokens.knows_device(&user_id, device_id).await? {
+                return Err(RequestError::MasqueradedDevice.into());
+            }
+            Some(device_id.to_owned())
+        }
+    };
+    Ok(Requester {
+        user_id,
+        device_id,
+        appservice: Some(Arc::clone(appservice)),
+        is_guest: false,
+    })
+}

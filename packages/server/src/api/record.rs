@@ -1,0 +1,28 @@
+//! What is noted about a request while it is served, for its line in the log and its metrics.
+
+use std::sync::{Arc, OnceLock};
+
+use ruma::{OwnedUserId, UserId};
+
+/// Notes about one request, shared between the outermost layer and the extractor.
+#[derive(Clone, Debug, Default)]
+pub struct RequestRecord(Arc<Notes>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    user: OnceLock<OwnedUserId>,
+}
+
+impl RequestRecord {
+    /// Notes who called; the first note stays.
+    pub fn set_user(&self, user: Option<&UserId>) {
+        if let Some(user) = user {
+            self.0.user.get_or_init(|| user.to_owned());
+        }
+    }
+
+    /// Who called, once that is proved.
+    pub fn user(&self) -> Option<&UserId> {
+        self.0.user.get().map(|user| &**user)
+    }
+}

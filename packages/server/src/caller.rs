@@ -1,0 +1,77 @@
+//! Who calls: the identities that the HTTP edge proves.
+//!
+//! A handler names the identity it needs by its request type; only the extractor makes these
+//! values, so code that holds one need not ask again.
+
+use std::{net::IpAddr, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
+use thiserror::Error;
+
+use crate::appservice::Appservice;
+
+/// A local user who proved an access token, or a user that an application service acts as.
+#[derive(Clone, Debug)]
+pub struct Requester {
+    /// The user.
+    pub user_id: OwnedUserId,
+    /// The device that the token belongs to. None for application services that name no device.
+    pub device_id: Option<OwnedDeviceId>,
+    /// The application service that acts as this user, if one does.
+    pub appservice: Option<Arc<Appservice>>,
+    /// Is this a guest account?
+    pub is_guest: bool,
+}
+
+/// From where a request came.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// The client's address: the peer's, or what a trusted proxy says.
+    pub ip: IpAddr,
+    /// The client's `User-Agent`, cut to a bounded length.
+    pub user_agent: Option<String>,
+}
+
+/// What a presented access token turned out to be.
+#[derive(Clone, Debug)]
+pub enum TokenState {
+    /// It belongs to this user and device.
+    Valid(Requester),
+    /// It was valid and has expired: the client may refresh it or log in again and keep its device.
+    Expired,
+    /// The account is locked; everything but logging out is refused.
+    Locked(Requester),
+    /// The account was deactivated.
+    Deactivated,
+    /// Nobody's.
+    Unknown,
+}
+
+/// Looks up who a token and an asserted identity belong to.
+pub trait Identities: Send + Sync + 'static {
+    /// What an access token is worth now.
+    fn authenticate<'a>(&'a self, token: &'a str)
+    -> BoxFuture<'a, Result<TokenState, LookupError>>;
+
+    /// Does this local user have an account that is not deactivated?
+    fn knows_user<'a>(&'a self, user_id: &'a UserId) -> BoxFuture<'a, Result<bool, LookupError>>;
+
+    /// Does this user have this device?
+    fn knows_device<'a>(
+        &'a self,
+        user_id: &'a UserId,
+        device_id: &'a DeviceId,
+    ) -> BoxFuture<'a, Result<bool, LookupError>>;
+}
+
+/// Why an identity could not be looked up.
+#[derive(Debug, Error)]
+pub enum LookupError {
+    /// The database is away.
+    #[error("identities are unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The lookup failed.
+    #[error("identities could not be looked up")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
