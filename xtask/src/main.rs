@@ -1,1 +1,39 @@
-fn main() {}
+//! The project's own commands: `cargo xtask COMMAND`.
+//!
+//! Every command that needs a server starts the real binary and talks to it over HTTP only.
+#![expect(clippy::print_stdout, reason = "a command line talks to its terminal")]
+
+mod bench;
+mod faults;
+mod homeserver;
+mod interop;
+mod procfs;
+mod wire;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure the release binary over HTTP.
+    Bench(bench::Args),
+    /// Drive the binary with real Matrix clients.
+    Interop(interop::Args),
+    /// Break the running binary and audit what it kept.
+    Faults(faults::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Xtask::parse().command {
+        Command::Bench(args) => bench::run(&args),
+        Command::Interop(args) => interop::run(&args),
+        Command::Faults(args) => faults::run(&args),
+    }
+}
