@@ -5,3 +5,7 @@ pub mod app;
 pub mod appservice;
 pub mod caller;
 pub mod clock;
+pub mod config;
+
+#[cfg(test)]
+mod generated;
