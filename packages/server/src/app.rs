@@ -4,11 +4,16 @@
 
 use std::{ops::Deref, sync::Arc};
 
+use matryx_client::sync::SyncEngine;
 use matryx_entity::clock::Clock;
-use ruma::OwnedServerName;
+use matryx_surrealdb::Store;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{appservice::Appservices, caller::Identities};
+use crate::{
+    api::layer::RequestIds, appservice::Appservices, caller::Identities, config::Config,
+    rate_limit::RateLimits,
+};
 
 /// A handle to everything that requests share. Cheap to clone.
 #[derive(Clone)]
@@ -16,16 +21,24 @@ pub struct App(Arc<Services>);
 
 /// What [`App`] gives access to.
 pub struct Services {
-    /// The name of this homeserver.
-    pub server_name: OwnedServerName,
-    /// The longest body of a request, in bytes.
-    pub max_body: usize,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The database, for the health check; domain services hold their own handle.
+    pub store: Store,
+    /// The caches and the waiting `/sync` requests.
+    pub sync: SyncEngine,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// The registered application services.
     pub appservices: Appservices,
     /// Access tokens, accounts and devices, as far as a caller's proof needs them.
     pub tokens: Arc<dyn Identities>,
+    /// How often somebody may do something.
+    pub rate_limits: RateLimits,
+    /// Makes ids for requests.
+    pub request_ids: RequestIds,
+    /// Renders the process's metrics, if they are collected.
+    pub metrics: Option<PrometheusHandle>,
     /// Tasks that must end before the process does.
     pub tasks: TaskTracker,
     /// Fires when the server is told to stop; long polls answer then.

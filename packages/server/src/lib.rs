@@ -6,6 +6,8 @@ pub mod appservice;
 pub mod caller;
 pub mod clock;
 pub mod config;
+pub mod rate_limit;
+pub mod serve;
 
 #[cfg(test)]
 mod generated;

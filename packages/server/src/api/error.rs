@@ -6,7 +6,9 @@
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#standard-error-response)
 
 mod identity;
+mod rate_limit;
 pub(in crate::api) mod request;
+mod store;
 
 use std::time::Duration;
 

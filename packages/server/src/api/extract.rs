@@ -51,7 +51,7 @@ where
             record.set_user(R::Authentication::user(&caller));
         }
         let path_args = path_args(&mut parts).await?;
-        let body = body::read(app.max_body, &parts, body).await?;
+        let body = body::read(app.config.http.max_body.as_len(), &parts, body).await?;
         let path_args: Vec<&str> = path_args.iter().map(|(_, value)| value).collect();
         let request = body::parse(parts, &body, &path_args)?;
         Ok(Self {

@@ -6,7 +6,7 @@ use ruma::{OwnedUserId, UserId};
 
 /// Notes about one request, shared between the outermost layer and the extractor.
 #[derive(Clone, Debug, Default)]
-pub struct RequestRecord(Arc<Notes>);
+pub(super) struct RequestRecord(Arc<Notes>);
 
 #[derive(Debug, Default)]
 struct Notes {
@@ -15,14 +15,14 @@ struct Notes {
 
 impl RequestRecord {
     /// Notes who called; the first note stays.
-    pub fn set_user(&self, user: Option<&UserId>) {
+    pub(super) fn set_user(&self, user: Option<&UserId>) {
         if let Some(user) = user {
             self.0.user.get_or_init(|| user.to_owned());
         }
     }
 
     /// Who called, once that is proved.
-    pub fn user(&self) -> Option<&UserId> {
+    pub(super) fn user(&self) -> Option<&UserId> {
         self.0.user.get().map(|user| &**user)
     }
 }

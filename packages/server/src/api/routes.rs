@@ -1,6 +1,6 @@
 //! Registering endpoints: paths, method and authentication come from the request type's metadata.
 
-use std::{any::type_name, future::Future};
+use std::{any::type_name, future::Future, panic::AssertUnwindSafe, time::Duration};
 
 use axum::{
     Router,
@@ -10,13 +10,16 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use bytes::BytesMut;
+use futures_util::FutureExt;
 use http::{Method, Request};
 use ruma::api::{
     IncomingRequest, Metadata, OutgoingResponse, OutgoingResponseExt, path_builder::PathBuilder,
 };
 
+use tokio::time::timeout;
+
 use super::{
-    error::{ApiError, ApiResult},
+    error::{ApiError, ApiResult, request::RequestError},
     extract::{Call, Proof},
 };
 use crate::app::App;
@@ -41,9 +44,9 @@ pub struct Endpoint {
     pub auth: &'static str,
 }
 
-/// How the edge treats a handler's waiting time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waiting {
+/// How long a handler may take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
     /// It answers at once; the request timeout holds.
     Short,
     /// It waits for news for as long as the client asked; it bounds that by itself.
@@ -92,7 +95,8 @@ impl Routes {
     {
         let mut paths: Vec<&str> = R::PATH_BUILDER.all_paths().collect();
         for path in paths.clone() {
-            if let Some((parent, _)) = path.rsplit_once("/{") {
+            if let Some((parent, _)) = path.split_at_checked(path.rfind('{').unwrap_or(path.len()))
+            {
                 paths.push(parent);
             }
         }
@@ -115,7 +119,11 @@ impl Routes {
                 let handler = handler.clone();
                 move |State(app): State<App>, request: Request<Body>| {
                     let handler = handler.clone();
-                    async move { answer::<R, _, _>(app, request, handler).await }
+                    async move {
+                        let limit =
+                            (waiting == Waiting::Short).then_some(app.config.http.request_timeout);
+                        guarded(limit, answer::<R, _, _>(app, request, handler)).await
+                    }
                 }
             };
             self.table.push(Endpoint {
@@ -125,10 +133,7 @@ impl Routes {
                 auth: scheme::<R>(),
             });
             for spelling in spellings(path) {
-                self.router = self.router.route(
-                    &spelling,
-                    on(filter, serve.clone()).layer(axum::Extension(waiting)),
-                );
+                self.router = self.router.route(spelling, on(filter, serve.clone()));
             }
         }
         self
@@ -145,19 +150,28 @@ impl Routes {
     }
 }
 
-/// A path and, if it ends in a slash or could, its other spelling.
-fn spellings(path: &str) -> Vec<String> {
-    let mut spellings = vec![path.to_owned()];
-    match path.strip_suffix('/') {
-        Some(bare) => spellings.push(bare.to_owned()),
-        None => spellings.push(format!("{path}/")),
-    }
-    spellings
+/// A path and, if it ends in a slash, its spelling without.
+fn spellings(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(path).chain(path.strip_suffix('/'))
 }
 
 fn scheme<R: Metadata>() -> &'static str {
     let name = type_name::<R::Authentication>();
     name.rsplit_once("::").map_or(name, |(_, name)| name)
+}
+
+/// Bounds the time of an answer and turns a panic into one.
+async fn guarded(limit: Option<Duration>, answer: impl Future<Output = Response>) -> Response {
+    let answer = AssertUnwindSafe(answer).catch_unwind();
+    let outcome = match limit {
+        Some(limit) => timeout(limit, answer).await,
+        None => Ok(answer.await),
+    };
+    match outcome {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panic)) => ApiError::panicked().into_response(),
+        Err(_elapsed) => ApiError::from(RequestError::TimedOut).into_response(),
+    }
 }
 
 async fn answer<R, F, Fut>(app: App, request: Request<Body>, handler: F) -> Response

@@ -63,6 +63,9 @@ pub enum RequestError {
     /// `device_id` names a device that the user does not have.
     #[error("Unknown device")]
     MasqueradedDevice,
+    /// The operator has configured nothing to answer.
+    #[error("Not configured")]
+    NotConfigured,
     /// The request took longer than the server allows.
     #[error("The request took too long")]
     TimedOut,
@@ -93,6 +96,7 @@ impl From<RequestError> for ApiError {
                 (StatusCode::FORBIDDEN, ErrorKind::Forbidden)
             }
             RequestError::MasqueradedDevice => (StatusCode::BAD_REQUEST, ErrorKind::UnknownDevice),
+            RequestError::NotConfigured => (StatusCode::NOT_FOUND, ErrorKind::NotFound),
             RequestError::TimedOut => (StatusCode::GATEWAY_TIMEOUT, ErrorKind::Unknown),
         };
         Self::new(status, kind, error.to_string())

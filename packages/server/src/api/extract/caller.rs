@@ -141,7 +141,7 @@ async fn masquerade(
         Some(asserted) => {
             let asserted = UserId::parse(asserted)
                 .ok()
-                .filter(|user_id| user_id.server_name() == app.server_name)
+                .filter(|user_id| user_id.server_name() == app.config.server_name)
                 .filter(|user_id| appservice.owns_user(user_id))
                 .ok_or(RequestError::MasqueradedUser)?;
             if asserted != appservice.sender && !app.tokens.knows_user(&asserted).await? {

@@ -1,0 +1,21 @@
+//! `GET /metrics`
+//!
+//! Every metric of the process in the text format of Prometheus.
+
+use axum::extract::State;
+use http::{HeaderName, header};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use super::Text;
+use crate::app::App;
+
+const PROMETHEUS: [(HeaderName, &str); 1] = [(
+    header::CONTENT_TYPE,
+    "text/plain; version=0.0.4; charset=utf-8",
+)];
+
+/// Writes out the metrics.
+pub async fn metrics(State(app): State<App>) -> Text<String> {
+    let text = app.metrics.as_ref().map(PrometheusHandle::render);
+    (PROMETHEUS, text.unwrap_or_default())
+}
