@@ -119,7 +119,7 @@ impl Launch {
 /// The name of every server under test.
 pub(crate) const SERVER_NAME: &str = "localhost";
 /// Lets an account register without any interactive step.
-const REGISTRATION_FLOWS: &str = "registration.flows=[[\"m.login.dummy\"]]";
+const REGISTRATION_FLOWS: &str = "registration.flows=m.login.dummy";
 const LOG_TAIL_LINES: usize = 30;
 
 /// A running server. Dropping it kills the process.
