@@ -5,6 +5,8 @@
 //! [`extract::Call`].
 
 pub mod client;
+#[cfg(test)]
+mod endpoints;
 pub mod error;
 pub mod extract;
 pub mod layer;

@@ -25,6 +25,9 @@ use crate::{
 /// How many buckets that are not full are kept at once.
 const MAX_BUCKETS: usize = 100_000;
 
+/// A wait that is no more than the rounding of time stamps, in milliseconds.
+const ROUNDING: f64 = 0.01;
+
 /// An act that is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Act {
@@ -138,8 +141,7 @@ impl RateLimits {
         let full_at = buckets.get(&id).copied().unwrap_or(now).max(now);
         let spent = full_at + step;
         let wait = spent - now - period;
-        // A thousandth of a step is rounding.
-        if wait > step / 1e3 {
+        if wait > ROUNDING {
             return Err(Limited {
                 retry_after: Duration::from_secs_f64(wait / 1e3).max(Duration::from_millis(1)),
             });
@@ -193,3 +195,6 @@ fn network(ip: IpAddr) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
