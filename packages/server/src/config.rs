@@ -24,6 +24,7 @@ mod password;
 mod rate_limit;
 mod registration;
 mod session;
+mod store;
 mod well_known;
 
 use std::{

@@ -6,8 +6,11 @@ pub mod appservice;
 pub mod caller;
 pub mod clock;
 pub mod config;
+pub mod data_dir;
 pub mod rate_limit;
 pub mod serve;
+pub mod signing_key;
+pub mod telemetry;
 
 #[cfg(test)]
 mod generated;

@@ -1,6 +1,8 @@
 //! What the types alone cannot say: keys that depend on each other.
 
 use ruma::RoomVersionId;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::{
     Config, Service, Stage,
@@ -47,16 +49,7 @@ pub(super) fn check(config: &Config, values: &mut Values) {
             format!("`{version}` is not one of: {known}"),
         );
     }
-    if let Err(error) = config
-        .log
-        .level
-        .parse::<tracing_subscriber::filter::Targets>()
-    {
-        problem(
-            "log.level",
-            format!("`{}` is not a level: {error}", config.log.level),
-        );
-    }
+    check_level(&config.log.level, &mut problem);
     for contact in &config.well_known.support_contacts {
         if contact.matrix_id.is_none() && contact.email_address.is_none() {
             problem(
@@ -64,6 +57,20 @@ pub(super) fn check(config: &Config, values: &mut Values) {
                 "a contact needs `matrix_id` or `email_address`".to_owned(),
             );
         }
+    }
+}
+
+fn check_level(level: &str, problem: &mut impl FnMut(&str, String)) {
+    // A bare word that is no level would be taken for the name of a module.
+    let bare = level
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.contains('='));
+    for word in bare.filter(|word| word.parse::<LevelFilter>().is_err()) {
+        problem("log.level", format!("`{word}` is not a level"));
+    }
+    if let Err(error) = level.parse::<Targets>() {
+        problem("log.level", format!("`{level}` is not a level: {error}"));
     }
 }
 

@@ -10,8 +10,8 @@ choice! {
     pub enum Durability {
         /// When it is on disk: no answered request is lost.
         Commit = "commit",
-        /// When it is in memory; the disk follows within a second, which a crash can lose.
-        Second = "second",
+        /// When the operating system has it: a crash of the machine loses the last moments.
+        Background = "background",
     }
 }
 
@@ -30,15 +30,16 @@ settings! {
         username: Option<String> = None,
         /// Password on a remote SurrealDB server.
         password: Option<Secret> = None,
-        /// When a request is answered: `commit` once its changes are on disk, `second` before,
-        /// with the disk following within a second. Embedded databases only.
+        /// When a request is answered: `commit` once its changes are on disk, `background` once
+        /// the operating system has them, so that a crash of the machine loses the last moments.
+        /// Embedded databases only.
         durability: Durability = Durability::Commit,
         /// Memory for blocks read from disk. Embedded databases only.
-        block_cache: ByteSize = ByteSize::mib(256),
+        block_cache: ByteSize = ByteSize::mib(128),
         /// Size of one buffer for writes before it goes to disk. Embedded databases only.
         write_buffer: ByteSize = ByteSize::mib(32),
         /// Number of buffers for writes; with `write_buffer` this bounds their memory. Embedded
         /// databases only.
-        write_buffers: u32 = 3,
+        write_buffers: u32 = 2,
     }
 }

@@ -1,7 +1,5 @@
 //! `registration.*`
 
-use std::fmt;
-
 use toml::Value;
 
 use super::{
@@ -33,7 +31,7 @@ impl Stage {
     }
 }
 
-/// Stages that together let a newcomer register, written joined by `+`.
+/// Stages that together let a newcomer register, written as a list, or as text joined by `+`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flow {
     /// The stages in order; never empty, none twice.
@@ -41,47 +39,47 @@ pub struct Flow {
 }
 
 impl Flow {
-    fn from_text(text: &str) -> Result<Self, String> {
+    fn from_words<'a>(words: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let mut stages = Vec::new();
-        for word in text.split('+').map(str::trim) {
+        for word in words {
             let stage = Stage::ALL.into_iter().find(|stage| stage.as_str() == word);
             let stage = stage.ok_or_else(|| {
                 let names = Stage::ALL.map(Stage::as_str).join(", ");
-                format!("`{word}` is not one of: {names} (join several with +)")
+                format!("`{word}` is not one of: {names}")
             })?;
             if stages.contains(&stage) {
-                return Err(format!("`{text}` names `{word}` twice"));
+                return Err(format!("`{word}` stands twice in one flow"));
             }
             stages.push(stage);
         }
-        Ok(Self { stages })
-    }
-}
-
-impl fmt::Display for Flow {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self
-            .stages
-            .iter()
-            .map(|stage| stage.as_str())
-            .collect::<Vec<_>>();
-        formatter.write_str(&names.join("+"))
+        if stages.is_empty() {
+            Err("a flow needs a stage".to_owned())
+        } else {
+            Ok(Self { stages })
+        }
     }
 }
 
 impl Setting for Flow {
     fn type_name() -> String {
-        "stages joined by +".to_owned()
+        "list of stages".to_owned()
     }
     fn read(value: &Value) -> Result<Self, String> {
-        let text = value.as_str();
-        text.map_or_else(
-            || Err(format!("expected text in quotes, found {value}")),
-            Self::from_text,
-        )
+        match value {
+            Value::String(text) => Self::from_words(text.split('+').map(str::trim)),
+            Value::Array(words) => {
+                let words = words.iter().map(|word| word.as_str().unwrap_or_default());
+                Self::from_words(words)
+            }
+            _ => Err(format!("expected a list of stages, found {value}")),
+        }
     }
     fn write(&self) -> Option<Value> {
-        Some(Value::String(self.to_string()))
+        let words = self
+            .stages
+            .iter()
+            .map(|stage| Value::String(stage.as_str().to_owned()));
+        Some(Value::Array(words.collect()))
     }
 }
 
@@ -108,8 +106,9 @@ settings! {
         /// Whether newcomers can create accounts. The first administrator, registration with the
         /// shared secret and application services do not need it.
         enabled: bool = false,
-        /// Ways to register, any of which is enough; a way is one stage or several joined by `+`:
-        /// `m.login.dummy`, `m.login.registration_token`, `m.login.terms`.
+        /// Ways to register, any of which is enough; each is a list of the stages that it takes:
+        /// `m.login.dummy`, `m.login.registration_token`, `m.login.terms`. In the environment the
+        /// stages of one way are joined by `+`.
         flows: Vec<Flow> = vec![Flow { stages: vec![Stage::RegistrationToken] }],
         /// Tokens that the stage `m.login.registration_token` accepts any number of times.
         tokens: Vec<Secret> = Vec::new(),

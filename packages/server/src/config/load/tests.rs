@@ -1,7 +1,7 @@
 use std::{io::Write as _, path::PathBuf};
 
 use super::*;
-use crate::config::{Durability, Rate, Service, show};
+use crate::config::{Durability, Rate, Service, Stage, show};
 
 struct Case {
     sources: Sources,
@@ -251,6 +251,29 @@ fn listeners_are_read_from_every_source() {
 }
 
 #[test]
+fn flows_are_read_from_text() {
+    let with = |text: &str| {
+        let case = Case::new()
+            .set("server_name", "a.org")
+            .set("registration.flows", text);
+        case.load().config.registration.flows
+    };
+    assert_eq!(with("[[\"m.login.dummy\"]]"), with("m.login.dummy"));
+    let text = "m.login.registration_token+m.login.terms, m.login.dummy";
+    let stages = with(text)
+        .into_iter()
+        .map(|flow| flow.stages)
+        .collect::<Vec<_>>();
+    assert_eq!(
+        stages,
+        [
+            vec![Stage::RegistrationToken, Stage::Terms],
+            vec![Stage::Dummy]
+        ]
+    );
+}
+
+#[test]
 fn wrong_listeners_are_refused() {
     let with = |text: &str| {
         Case::new()
@@ -282,6 +305,7 @@ fn keys_that_contradict_each_other_are_refused() {
     assert!(with("database.username", "root").contains("go together"));
     assert!(with("database.name", "a;b").contains("letters, digits"));
     assert!(with("default_room_version", "5").contains("is not one of: 6, 7"));
+    assert!(with("log.level", "loud").contains("is not a level"));
     assert!(with("log.level", "info,matryx=loud").contains("is not a level"));
     assert!(with("password.argon2.memory", "1 KiB").contains("argon2 refuses"));
     assert!(with("http.max_body", "1 KiB").contains("at least 128 KiB"));
@@ -295,7 +319,7 @@ fn values_of_every_type_are_read() {
         [rate_limit]
         send = '5 per 2s'
         [registration]
-        flows = ['m.login.registration_token+m.login.terms', 'm.login.dummy']
+        flows = [['m.login.registration_token', 'm.login.terms'], 'm.login.dummy']
         [[registration.terms]]
         id = 'privacy_policy'
         title = 'Privacy'
@@ -329,6 +353,8 @@ fn wrong_values_are_refused() {
         ("http.request_timeout", "5"),
         ("federation.deny_ip_ranges", "10.0.0.0/99"),
         ("registration.flows", "m.login.email"),
+        ("registration.flows", "m.login.dummy+m.login.dummy"),
+        ("registration.flows", "[[]]"),
         ("registration.shared_secret_file", "x"),
         ("well_known.client_base_url", "not an address"),
         ("database.durability", "maybe"),
