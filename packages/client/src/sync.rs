@@ -13,16 +13,20 @@ mod attachment;
 mod cache;
 mod engine;
 mod error;
+mod events_at;
+mod fields;
 mod follower;
 mod index;
 mod load_room;
 mod load_user;
-mod positions;
 mod receipts;
+mod request;
 mod rooms;
 mod transactions;
 mod typing;
+mod unread;
 mod user_view;
+mod v3;
 mod waiters;
 
 pub use self::{
@@ -30,8 +34,9 @@ pub use self::{
     cache::CacheStatus,
     engine::{FollowerMode, SyncEngine, SyncOptions, SyncStatus},
     error::SyncError,
-    positions::Positions,
     receipts::{RoomReceipts, UserReceipts},
+    request::{DEFAULT_TIMELINE, MAX_TIMELINE, MAX_TIMEOUT, SyncRequest},
     typing::Typing,
+    unread::{Unread, UnreadCounts},
     user_view::{AccountDataByKind, UserView},
 };

@@ -98,6 +98,11 @@ impl RoomSnapshot {
         self.state.values().flat_map(|slots| slots.values())
     }
 
+    /// All slots, by type: for readers that want all of some types and few of others.
+    pub fn slots_by_kind(&self) -> impl Iterator<Item = (&StateEventType, &StateSlots)> {
+        self.state.iter()
+    }
+
     /// How many slots the current state has.
     pub fn state_len(&self) -> usize {
         self.state.values().map(OrdMap::len).sum()

@@ -1,33 +1,34 @@
 //! The engine's handle: opening it, and reading its caches.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::Arc};
 
 use matryx_entity::{
     clock::Clock,
     log::{ClientTransaction, LogEntry},
-    position::Position,
     room_no::RoomNo,
     room_snapshot::RoomSnapshot,
+    timeline::TimelineEvent,
+    token::SyncToken,
 };
 use matryx_surrealdb::Store;
 use parking_lot::RwLock;
-use ruma::{OwnedEventId, OwnedServerName, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedServerName, OwnedUserId, RoomId, UserId};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     cache::{Cache, CacheStatus},
     error::SyncError,
+    events_at::Place,
     index::Index,
     load_user::{load_receipts, load_user},
-    positions::Positions,
     receipts::RoomReceipts,
     rooms::Rooms,
     transactions::Transactions,
     typing::Typing,
+    unread::Fold,
     user_view::UserView,
+    v3::Connection,
     waiters::Waiters,
 };
 
@@ -56,6 +57,12 @@ pub struct SyncOptions {
     pub user_bytes: u64,
     /// The most bytes of receipts in memory, roughly.
     pub receipt_bytes: u64,
+    /// The most bytes of what devices were sent of lazily loaded members, roughly.
+    pub device_bytes: u64,
+    /// The most bytes of unread counts in memory, roughly.
+    pub unread_bytes: u64,
+    /// The most bytes of older events in memory, roughly.
+    pub event_bytes: u64,
 }
 
 impl SyncOptions {
@@ -67,6 +74,9 @@ impl SyncOptions {
             room_bytes: 64 << 20,
             user_bytes: 24 << 20,
             receipt_bytes: 8 << 20,
+            device_bytes: 8 << 20,
+            unread_bytes: 8 << 20,
+            event_bytes: 8 << 20,
         }
     }
 }
@@ -105,8 +115,14 @@ pub(crate) struct Inner {
     pub(crate) behind: Notify,
     /// Rings whenever the applied prefix has moved.
     pub(crate) progress: Notify,
-    /// The watermark of this process's own log when the engine was opened.
-    pub(crate) opened_at: OnceLock<Position>,
+    /// What each device that loads members lazily was sent.
+    pub(crate) connections: Cache<(OwnedUserId, OwnedDeviceId), Connection>,
+    /// Unread counts.
+    pub(crate) folds: Cache<(OwnedUserId, RoomNo), Fold>,
+    /// Older events that were asked for lately.
+    pub(crate) events: Cache<Place, TimelineEvent>,
+    /// Cancelled when the server stops: long polls are answered.
+    pub(crate) closing: CancellationToken,
 }
 
 /// What the engine can say about itself.
@@ -147,6 +163,9 @@ impl SyncEngine {
             inner: Arc::new(Inner {
                 users: Cache::new("users", options.user_bytes),
                 receipts: Cache::new("receipts", options.receipt_bytes),
+                connections: Cache::new("connections", options.device_bytes),
+                folds: Cache::new("unread", options.unread_bytes),
+                events: Cache::new("events", options.event_bytes),
                 store,
                 options,
                 clock,
@@ -158,7 +177,7 @@ impl SyncEngine {
                 listeners: RwLock::default(),
                 behind: Notify::new(),
                 progress: Notify::new(),
-                opened_at: OnceLock::new(),
+                closing: CancellationToken::new(),
             }),
         };
         engine.start().await?;
@@ -229,8 +248,13 @@ impl SyncEngine {
     }
 
     /// The moment up to which everything committed was applied.
-    pub fn now(&self) -> Positions {
+    pub fn now(&self) -> SyncToken {
         self.inner.index.read().applied().clone()
+    }
+
+    /// Answers all long polls, now and from now on: the server stops.
+    pub fn stop_waiting(&self) {
+        self.inner.closing.cancel();
     }
 
     /// Calls `listener` with every log entry once it is applied, before a commit of this process
@@ -253,7 +277,13 @@ impl SyncEngine {
             .map(|(node, seq)| seq.saturating_sub(applied.seq(node)))
             .sum();
         let mut caches = inner.rooms.status().to_vec();
-        caches.extend([inner.users.status(), inner.receipts.status()]);
+        caches.extend([
+            inner.users.status(),
+            inner.receipts.status(),
+            inner.connections.status(),
+            inner.folds.status(),
+            inner.events.status(),
+        ]);
         SyncStatus {
             caches,
             waiters: inner.waiters.len(),

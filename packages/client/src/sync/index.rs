@@ -10,10 +10,9 @@ use matryx_entity::{
     position::{NodeNo, Position},
     receipt::Receipt,
     room_no::RoomNo,
+    token::SyncToken,
 };
 use ruma::OwnedUserId;
-
-use super::positions::Positions;
 
 /// How many log entries per node are remembered. A client that is further behind is answered by
 /// looking at each of its rooms.
@@ -40,7 +39,7 @@ pub(crate) enum Change {
 /// The applied prefix of every node's log.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    applied: Positions,
+    applied: SyncToken,
     recent: BTreeMap<NodeNo, Recent>,
 }
 
@@ -61,7 +60,7 @@ pub(crate) enum Turn {
 
 impl Index {
     /// How far every node's log was applied.
-    pub(crate) fn applied(&self) -> &Positions {
+    pub(crate) fn applied(&self) -> &SyncToken {
         &self.applied
     }
 
@@ -69,7 +68,7 @@ impl Index {
     pub(crate) fn adopt(&mut self, at: Position) {
         if at.seq > self.applied.seq(at.node) {
             self.recent.remove(&at.node);
-            self.applied.raise(at);
+            self.applied.advance(at);
         }
     }
 
@@ -92,14 +91,14 @@ impl Index {
             recent.0.pop_front();
         }
         recent.0.push_back(change);
-        self.applied.raise(at);
+        self.applied.advance(at);
     }
 
     /// The changes after `since`, up to all that was applied; `None` if they are no longer
     /// remembered.
-    pub(crate) fn changes_after(&self, since: &Positions) -> Option<Vec<(Position, Change)>> {
+    pub(crate) fn changes_after(&self, since: &SyncToken) -> Option<Vec<(Position, Change)>> {
         let mut changes = Vec::new();
-        for last in self.applied.iter() {
+        for last in self.applied.positions() {
             let from = since.seq(last.node);
             let Some(missing) = last.seq.checked_sub(from).filter(|missing| *missing > 0) else {
                 continue;
@@ -160,7 +159,7 @@ mod tests {
             index.push(at(1, seq), event(i64::try_from(seq).unwrap()));
         }
         index.push(at(2, 1), event(2));
-        let since = [at(1, 11)].into_iter().collect();
+        let since = SyncToken::new([at(1, 11)]);
         let seqs: Vec<_> = index
             .changes_after(&since)
             .unwrap()
@@ -168,7 +167,7 @@ mod tests {
             .map(|(at, _)| (at.node, at.seq))
             .collect();
         assert_eq!(seqs, [(1, 12), (1, 13), (2, 1)]);
-        let older = [at(1, 9)].into_iter().collect();
+        let older = SyncToken::new([at(1, 9)]);
         assert!(index.changes_after(&older).is_none());
         assert!(index.changes_after(index.applied()).unwrap().is_empty());
     }
@@ -180,8 +179,8 @@ mod tests {
             index.push(at(1, seq), Change::Other);
         }
         assert_eq!(index.len(), MAX_CHANGES);
-        assert!(index.changes_after(&Positions::default()).is_none());
-        let since = [at(1, 1)].into_iter().collect();
+        assert!(index.changes_after(&SyncToken::default()).is_none());
+        let since = SyncToken::new([at(1, 1)]);
         assert_eq!(index.changes_after(&since).unwrap().len(), MAX_CHANGES);
     }
 }

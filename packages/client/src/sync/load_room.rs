@@ -182,7 +182,10 @@ async fn load_state_events(
     Ok(())
 }
 
-fn from_outlier(outlier: Outlier, room_id: &RoomId) -> Result<Arc<TimelineEvent>, SyncError> {
+pub(crate) fn from_outlier(
+    outlier: Outlier,
+    room_id: &RoomId,
+) -> Result<Arc<TimelineEvent>, SyncError> {
     let pdu = Pdu::parse(outlier.event_id, room_id, outlier.json, outlier.rejected)?;
     Ok(Arc::new(TimelineEvent {
         rejected: outlier.rejected,

@@ -9,9 +9,9 @@ use std::{
     sync::Arc,
 };
 
-use matryx_entity::{log::ClientTransaction, room_no::RoomNo};
+use matryx_entity::log::ClientTransaction;
 use parking_lot::Mutex;
-use ruma::{DeviceId, EventId, OwnedEventId, TransactionId, UserId};
+use ruma::{DeviceId, EventId, OwnedEventId, OwnedTransactionId, UserId};
 
 /// How many requests are remembered.
 const MAX_TRANSACTIONS: usize = 100_000;
@@ -64,7 +64,7 @@ impl Transactions {
         event_id: &EventId,
         user: &UserId,
         device: Option<&DeviceId>,
-    ) -> Option<ruma::OwnedTransactionId> {
+    ) -> Option<OwnedTransactionId> {
         let state = self.state.lock();
         let made = state.by_event.get(event_id)?;
         (made.user == user && Some(&*made.device) == device).then(|| made.txn_id.clone())

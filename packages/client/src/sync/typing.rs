@@ -15,6 +15,8 @@ use super::{rooms::Rooms, waiters::Waiters};
 /// The typing users of every room.
 #[derive(Debug)]
 pub struct Typing {
+    /// Which start of the process the serials belong to; never zero.
+    epoch: u16,
     clock: Arc<dyn Clock>,
     rooms: Arc<Rooms>,
     waiters: Waiters,
@@ -24,10 +26,9 @@ pub struct Typing {
     pub(super) moved: Notify,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    /// The serial of the newest change of any room. Starts at the clock, so that it is higher
-    /// after a restart than any serial that a token from before can carry.
+    /// The serial of the newest change of any room.
     serial: u64,
     rooms: HashMap<RoomNo, TypingRoom>,
 }
@@ -44,15 +45,13 @@ const MAX_QUIET_ROOMS: usize = 4096;
 
 impl Typing {
     pub(super) fn new(clock: Arc<dyn Clock>, rooms: Arc<Rooms>, waiters: Waiters) -> Self {
-        let serial = clock.now().get().into();
+        let seconds = u64::from(clock.now().get()) / 1000;
         Self {
+            epoch: u16::try_from(seconds % u64::from(u16::MAX)).unwrap_or_default() + 1,
             clock,
             rooms,
             waiters,
-            state: Mutex::new(State {
-                serial,
-                rooms: HashMap::new(),
-            }),
+            state: Mutex::default(),
             moved: Notify::new(),
         }
     }
@@ -83,6 +82,10 @@ impl Typing {
             .get(&room)
             .map(|typing| typing.until.keys().cloned().collect())
             .unwrap_or_default()
+    }
+
+    pub(super) fn epoch(&self) -> u16 {
+        self.epoch
     }
 
     /// The serial of the newest change of any room.

@@ -4,18 +4,15 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use matryx_entity::{
-    account_data::AccountData, member::Member, position::Position, room_no::RoomNo,
+    account_data::AccountData, member::Member, position::Position, push::PushRules,
+    room_no::RoomNo, token::SyncToken,
 };
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, UserId,
-    events::{
-        ignored_user_list::IgnoredUserListEventContent, push_rules::PushRulesEventContent,
-        room::member::MembershipState,
-    },
-    push::Ruleset,
+    events::{ignored_user_list::IgnoredUserListEventContent, room::member::MembershipState},
 };
 
-use super::{cache::Weigh, positions::Positions};
+use super::cache::Weigh;
 
 /// The account data of one place (the account, or one room), by event type.
 pub type AccountDataByKind = OrdMap<String, Arc<AccountData>>;
@@ -32,11 +29,11 @@ pub struct UserView {
     /// Account data of rooms.
     pub room_account_data: OrdMap<OwnedRoomId, AccountDataByKind>,
     /// The push rules: the stored ones, or the server's defaults.
-    pub push_rules: Arc<Ruleset>,
+    pub push_rules: Arc<PushRules>,
     /// Whose events the user does not want to see.
     pub ignored: OrdSet<OwnedUserId>,
     /// The newest position in any of the records.
-    pub(crate) newest: Positions,
+    pub(crate) newest: SyncToken,
 }
 
 impl UserView {
@@ -47,9 +44,9 @@ impl UserView {
             members: OrdMap::new(),
             account_data: OrdMap::new(),
             room_account_data: OrdMap::new(),
-            push_rules: Arc::new(Ruleset::server_default(user)),
+            push_rules: Arc::new(PushRules::server_default(user)),
             ignored: OrdSet::new(),
-            newest: Positions::default(),
+            newest: SyncToken::start(),
         }
     }
 
@@ -135,19 +132,15 @@ impl UserView {
     }
 
     fn note(&mut self, at: Position) {
-        self.newest.raise(at);
+        self.newest.advance(at);
     }
 
     /// Keeps the parsed form of what the server itself reads.
     fn derive(&mut self, data: &AccountData) {
         match data.kind.as_str() {
             "m.push_rules" => {
-                self.push_rules = Arc::new(
-                    serde_json::from_str::<PushRulesEventContent>(&data.content).map_or_else(
-                        |_| Ruleset::server_default(&self.user),
-                        |content| content.global,
-                    ),
-                );
+                let rules = PushRules::from_account_data(&self.user, &data.content);
+                self.push_rules = Arc::new(rules);
             }
             "m.ignored_user_list" => {
                 self.ignored = serde_json::from_str::<IgnoredUserListEventContent>(&data.content)
