@@ -236,7 +236,8 @@ impl Inner {
                     room: *room,
                 }
             }
-            (LogEntry::Redacted { room, .. }, Loaded::Redacted(event)) => {
+            (LogEntry::Redacted { room, pos }, Loaded::Redacted(event)) => {
+                self.events.invalidate(&(*room, *pos));
                 self.apply_redacted(*room, event.as_ref());
                 Change::Other
             }

@@ -78,15 +78,22 @@ impl UserView {
 
     /// Puts a membership record in place.
     ///
-    /// A record whose membership changed with its last event does not know yet when that was: the
-    /// writer could not know the position.
+    /// The writer of a record could not know the position at which the membership changed: that is
+    /// this one's if the membership changed with its event, otherwise that of the record before.
+    /// It stays zero if that one is not known either.
     pub(crate) fn set_member(&mut self, mut member: Arc<Member>) {
         let last = member.spans.last();
-        let changed_with_event =
-            member.pos == 0 || last.is_none_or(|(from, _)| *from == member.pos);
-        if changed_with_event && member.since != member.at {
-            let at = member.at;
-            Arc::make_mut(&mut member).since = at;
+        let changed_with_event = member.pos == 0 || last.is_none_or(|(pos, _)| *pos == member.pos);
+        let since = if changed_with_event {
+            member.at
+        } else if member.since.seq == 0 {
+            let before = self.members.get(&member.room);
+            before.map(|before| before.since).unwrap_or_default()
+        } else {
+            member.since
+        };
+        if since != member.since {
+            Arc::make_mut(&mut member).since = since;
         }
         self.note(member.at);
         self.members.insert(member.room, member);

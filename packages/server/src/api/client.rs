@@ -7,6 +7,7 @@
 pub mod account;
 pub mod capabilities;
 pub mod rooms;
+pub mod sync;
 pub mod versions;
 
 use super::routes::Routes;
@@ -16,7 +17,8 @@ use super::routes::Routes;
 pub fn routes(routes: Routes) -> Routes {
     let routes = routes
         .add(versions::versions)
-        .add(capabilities::capabilities);
+        .add(capabilities::capabilities)
+        .add(sync::sync);
     let routes = account::routes(routes);
     rooms::routes(routes)
 }

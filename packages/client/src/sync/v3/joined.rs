@@ -28,7 +28,7 @@ impl View<'_> {
         let room = self.room(member.room).await?;
         // A room that the user joined within the window is all new to the client, also when it
         // was left within the same window.
-        let is_new = self.is_new(member.since);
+        let is_new = self.is_newly_joined(&room, member).await?;
         let full = is_new || self.request.full_state;
         let from = self.since.filter(|_| !is_new);
         let mut joined = JoinedRoom::new();
@@ -70,6 +70,24 @@ impl View<'_> {
         }
         self.count_unread(&room, member, &mut joined).await?;
         Ok(Some(joined))
+    }
+
+    /// Did the user join within the window?
+    async fn is_newly_joined(
+        &self,
+        room: &RoomSnapshot,
+        member: &Member,
+    ) -> Result<bool, SyncError> {
+        if member.since.seq > 0 || !self.is_new(member.at) {
+            return Ok(self.is_new(member.since));
+        }
+        // The record changed within the window, but not when it was made a membership: the event
+        // that did so knows.
+        let joined_at = member.spans.last().map_or(member.pos, |(pos, _)| *pos);
+        let joined = self.engine.events_at(room, &[joined_at]).await?;
+        Ok(joined
+            .get(&joined_at)
+            .is_some_and(|event| self.is_new(event.at())))
     }
 
     async fn count_unread(
