@@ -36,6 +36,21 @@ pub struct TimelineEvent {
 }
 
 impl TimelineEvent {
+    /// An accepted event that is about to be committed at `pos`.
+    pub fn new(pdu: Pdu, pos: i64, group: i64, replaces: Option<i64>) -> Self {
+        Self {
+            pdu,
+            pos,
+            at: OnceLock::new(),
+            rejected: false,
+            soft_failed: false,
+            redacted_by: None,
+            group,
+            replaces,
+            delta: None,
+        }
+    }
+
     /// Parses a row.
     ///
     /// # Errors

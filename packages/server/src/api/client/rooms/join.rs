@@ -1,0 +1,18 @@
+//! `POST /_matrix/client/v3/join/{roomIdOrAlias}`
+//! [Spec](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3joinroomidoralias)
+
+use axum::extract::State;
+use ruma::api::client::membership::join_room_by_id_or_alias::v3::{Request, Response};
+
+use crate::{
+    api::{error::ApiResult, extract::Call},
+    app::App,
+};
+
+/// Joins a room by its id or an alias.
+pub async fn join(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
+    let Call { caller, request, .. } = call;
+    let room_id = app.rooms.find(&request.room_id_or_alias).await?;
+    let room_id = app.rooms.join(caller.user_id, room_id, request.reason).await?;
+    Ok(Response::new(room_id))
+}

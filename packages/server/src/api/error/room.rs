@@ -1,0 +1,60 @@
+//! Failures of the room domain.
+
+use http::StatusCode;
+use matryx_client::sync::SyncError;
+use matryx_entity::{build::BuildError, canonical::CanonicalError, format::FormatError};
+use ruma::api::error::{ErrorKind, IncompatibleRoomVersionErrorData};
+
+use super::ApiError;
+use crate::room::RoomError;
+
+impl From<RoomError> for ApiError {
+    fn from(error: RoomError) -> Self {
+        let message = error.to_string();
+        let bad = |kind| Self::bad_request(kind, message.clone());
+        match error {
+            RoomError::UnknownRoom(_)
+            | RoomError::UnknownEvent(_)
+            | RoomError::NoSuchState
+            | RoomError::UnknownAlias(_)
+            | RoomError::UnknownUser(_)
+            | RoomError::UnreachableServer(_) => Self::not_found(message),
+            RoomError::NotInRoom(_)
+            | RoomError::Unauthorized(_)
+            | RoomError::Forbidden(_)
+            | RoomError::DeactivatedUser(_) => Self::forbidden(message),
+            RoomError::AliasTaken(_) => bad(ErrorKind::RoomInUse),
+            RoomError::AliasReserved(_) => bad(ErrorKind::Exclusive),
+            RoomError::BadAlias(_) => bad(ErrorKind::BadAlias),
+            RoomError::InvalidRoomState(_) => bad(ErrorKind::InvalidRoomState),
+            RoomError::UnableToGrantJoin => bad(ErrorKind::UnableToGrantJoin),
+            RoomError::NoIdentityServer => bad(ErrorKind::ThreepidDenied),
+            RoomError::StillInRoom => bad(ErrorKind::Unknown),
+            RoomError::InvalidParam(_) => bad(ErrorKind::InvalidParam),
+            RoomError::BadJson(_) => bad(ErrorKind::BadJson),
+            RoomError::UnsupportedVersion(_) => bad(ErrorKind::UnsupportedRoomVersion),
+            RoomError::Build(error) => error.into(),
+            RoomError::Sync(error) => error.into(),
+            RoomError::Store(error) => error.into(),
+            RoomError::Redact(_) | RoomError::Malformed(_) => Self::internal(&error),
+            RoomError::Busy | RoomError::ShuttingDown => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<BuildError> for ApiError {
+    fn from(error: BuildError) -> Self {
+        let message = error.to_string();
+        match error {
+            BuildError::Content(CanonicalError::NotJson(_)) => {
+                Self::bad_request(ErrorKind::NotJson, message)
+            }
+            BuildError::Content(CanonicalError::NotCanonical(_)) | BuildError::Member { .. } => {
+                Self::bad_request(ErrorKind::BadJson, message)
+            }
+            BuildError::Version(_) => Self::bad_request(ErrorKind::UnsupportedRoomVersion, message),
+            BuildError::Format(error) => error.into(),
+            BuildError::Malformed(_) => Self::internal(&error),
+        }
+    }
+}

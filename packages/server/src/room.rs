@@ -1,0 +1,117 @@
+//! Rooms: every change is an event that passes one pipeline, room by room.
+//!
+//! [`Rooms`] is the domain's entrance. Writes of one room go through its [`queue`], which owns the
+//! newest state, so that an event is built on the last one without reading; [`pipeline`] turns
+//! events into one plan; the files beside them hold what each act means. Reads go to the sync
+//! engine's snapshots and, past what those hold, to exact ranges of the database.
+
+use std::{future::Future, sync::Arc};
+
+use matryx_client::sync::SyncEngine;
+use matryx_entity::{
+    build::EventSigner, clock::Clock, room_no::RoomNo, room_snapshot::RoomSnapshot,
+};
+use matryx_surrealdb::Store;
+use ruma::{OwnedServerName, RoomId, RoomVersionId, ServerName};
+use tokio_util::task::TaskTracker;
+
+mod create;
+mod error;
+mod find;
+mod in_flight;
+mod invite;
+mod join;
+mod leave;
+mod member_content;
+mod moderation;
+mod pipeline;
+mod power_levels;
+mod profile;
+mod queue;
+mod redaction;
+mod send;
+
+pub use self::{create::CreateRoom, error::RoomError, moderation::Sanction, send::Sent};
+use self::{in_flight::InFlight, queue::Queues};
+
+/// The room domain. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    inner: Arc<Inner>,
+}
+
+/// What the domain needs of the rest of the server.
+#[derive(Debug)]
+pub struct RoomDependencies {
+    /// The database.
+    pub store: Store,
+    /// The caches.
+    pub sync: SyncEngine,
+    /// The server's name and signing key.
+    pub signer: Arc<EventSigner>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The version of rooms whose creator does not choose one.
+    pub default_version: RoomVersionId,
+    /// Runs what must not stop when the caller goes away.
+    pub tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Inner {
+    deps: RoomDependencies,
+    server_name: OwnedServerName,
+    queues: Queues,
+    in_flight: InFlight,
+}
+
+impl Rooms {
+    /// The domain over a store and its caches.
+    pub fn new(deps: RoomDependencies) -> Self {
+        let server_name = deps.signer.server_name().to_owned();
+        Self { inner: Arc::new(Inner { deps, server_name, queues: Queues::default(), in_flight: InFlight::default() }) }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.deps.store
+    }
+
+    pub(crate) fn sync(&self) -> &SyncEngine {
+        &self.inner.deps.sync
+    }
+
+    pub(crate) fn server_name(&self) -> &ServerName {
+        &self.inner.server_name
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.deps.clock
+    }
+
+    /// The room as it is now.
+    ///
+    /// # Errors
+    /// [`RoomError::UnknownRoom`] when this server does not know it.
+    pub async fn snapshot(&self, room_id: &RoomId) -> Result<Arc<RoomSnapshot>, RoomError> {
+        self.sync()
+            .room_by_id(room_id)
+            .await?
+            .ok_or_else(|| RoomError::UnknownRoom(room_id.to_owned()))
+    }
+
+    async fn room_no(&self, room_id: &RoomId) -> Result<RoomNo, RoomError> {
+        self.sync()
+            .room_no(room_id)
+            .await?
+            .ok_or_else(|| RoomError::UnknownRoom(room_id.to_owned()))
+    }
+
+    /// Runs a change to its end even if the caller goes away in the middle: a client that
+    /// disconnects must not leave a room's queue behind half-way.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, RoomError>> + Send + 'static,
+    ) -> Result<T, RoomError> {
+        self.inner.deps.tasks.spawn(change).await.unwrap_or(Err(RoomError::ShuttingDown))
+    }
+}

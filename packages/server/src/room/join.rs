@@ -1,0 +1,131 @@
+//! Joining and knocking.
+
+use matryx_entity::{power, room_no::RoomNo, room_snapshot::RoomSnapshot};
+use ruma::{
+    CanonicalJsonObject, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    events::{
+        StateEventType,
+        room::{join_rules::RoomJoinRulesEventContent, member::MembershipState},
+    },
+    room::{AllowRule, JoinRule},
+};
+
+use super::{
+    RoomError, Rooms,
+    member_content::{self, content, same_member, set},
+    pipeline::Decision,
+};
+
+impl Rooms {
+    /// Joins a room; joining a room twice is no error.
+    ///
+    /// # Errors
+    /// 404 for a room that this server does not know; 403 by the join rules.
+    pub async fn join(
+        &self,
+        user: OwnedUserId,
+        room_id: OwnedRoomId,
+        reason: Option<String>,
+    ) -> Result<OwnedRoomId, RoomError> {
+        let room = self.room_no(&room_id).await?;
+        let rooms = self.clone();
+        self.to_the_end(async move {
+            let mut content = content(&MembershipState::Join, reason.as_deref());
+            rooms.add_profile(&mut content, &user).await?;
+            rooms.join_now(room, &user, content).await
+        })
+        .await?;
+        Ok(room_id)
+    }
+
+    /// Knocks on a room.
+    ///
+    /// # Errors
+    /// 404 for a room that this server does not know; 403 by the join rules.
+    pub async fn knock(
+        &self,
+        user: OwnedUserId,
+        room_id: OwnedRoomId,
+        reason: Option<String>,
+    ) -> Result<OwnedRoomId, RoomError> {
+        let room = self.room_no(&room_id).await?;
+        let rooms = self.clone();
+        self.to_the_end(async move {
+            let mut content = content(&MembershipState::Knock, reason.as_deref());
+            rooms.add_profile(&mut content, &user).await?;
+            rooms.put_member(room, &user, &user, content).await
+        })
+        .await?;
+        Ok(room_id)
+    }
+
+    /// Sends the join of a user with this content; names the user who lets them into a restricted
+    /// room.
+    pub(super) async fn join_now(
+        &self,
+        room: RoomNo,
+        user: &UserId,
+        content: CanonicalJsonObject,
+    ) -> Result<OwnedEventId, RoomError> {
+        let memberships = self.sync().user(user).await?;
+        self.act(room, |snapshot| {
+            let mut content = content.clone();
+            if snapshot.is_joined(user) {
+                let unchanged = same_member(snapshot, user, &content);
+                let only_joins = content.len() == 1;
+                let now = snapshot.get(&StateEventType::RoomMember, user.as_str());
+                if let Some(event_id) = unchanged.or_else(|| {
+                    only_joins.then(|| now.map(|event| event.pdu.event_id().to_owned())).flatten()
+                }) {
+                    return Ok(Decision::Done(event_id));
+                }
+            } else {
+                let in_room =
+                    |room_id: &RoomId| memberships.joined().any(|member| member.room_id == room_id);
+                let authority = self.join_authority(snapshot, user, in_room)?;
+                set(
+                    &mut content,
+                    "join_authorised_via_users_server",
+                    authority.as_deref().map(UserId::as_str),
+                );
+            }
+            Ok(Decision::send(member_content::intent(user, user, content)))
+        })
+        .await
+    }
+
+    /// Who of this server lets the user into a restricted room; none where nobody needs to.
+    ///
+    /// [Spec](https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms)
+    fn join_authority(
+        &self,
+        snapshot: &RoomSnapshot,
+        user: &UserId,
+        in_room: impl Fn(&RoomId) -> bool,
+    ) -> Result<Option<OwnedUserId>, RoomError> {
+        if !power::knows_restricted_joins(&snapshot.version)
+            || snapshot.membership(user) == MembershipState::Invite
+        {
+            return Ok(None);
+        }
+        let rule = snapshot
+            .get(&StateEventType::RoomJoinRules, "")
+            .and_then(|event| event.pdu.content_as::<RoomJoinRulesEventContent>())
+            .map(|content| content.join_rule);
+        let (Some(JoinRule::Restricted(rule)) | Some(JoinRule::KnockRestricted(rule))) = rule else {
+            return Ok(None);
+        };
+        let admitted = rule.allow.iter().any(|allow| match allow {
+            AllowRule::RoomMembership(condition) => in_room(&condition.room_id),
+            _ => false,
+        });
+        if !admitted {
+            return Err(RoomError::Forbidden(
+                "You are in none of the rooms whose members may join this one".to_owned(),
+            ));
+        }
+        power::authorising_user(snapshot, self.server_name())
+            .map(Some)
+            .ok_or(RoomError::UnableToGrantJoin)
+    }
+}

@@ -1,0 +1,75 @@
+//! Leaving, and forgetting what was left.
+
+use matryx_client::sync::Attachment;
+use matryx_entity::{key, log::LogEntry, member::Member};
+use matryx_surrealdb::Plan;
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
+use std::sync::Arc;
+
+use super::{
+    RoomError, Rooms,
+    member_content::{self, content},
+    pipeline::Decision,
+};
+
+impl Rooms {
+    /// Leaves a room, rejects an invite or takes back a knock. Leaving a room that one has left
+    /// is no error.
+    ///
+    /// # Errors
+    /// 403 for a user who was never in the room, or is banned from it.
+    pub async fn leave(
+        &self,
+        user: OwnedUserId,
+        room_id: OwnedRoomId,
+        reason: Option<String>,
+    ) -> Result<(), RoomError> {
+        let room = self.room_no(&room_id).await?;
+        let rooms = self.clone();
+        self.to_the_end(async move {
+            let content = content(&MembershipState::Leave, reason.as_deref());
+            rooms
+                .act(room, |snapshot| {
+                    let now = snapshot
+                        .get(&ruma::events::StateEventType::RoomMember, user.as_str())
+                        .ok_or_else(|| RoomError::NotInRoom(room_id.clone()))?;
+                    if snapshot.membership(&user) == MembershipState::Leave {
+                        return Ok(Decision::Done(now.pdu.event_id().to_owned()));
+                    }
+                    Ok(Decision::send(member_content::intent(&user, &user, content.clone())))
+                })
+                .await
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets a room that the user has left: it is gone from every list and its history with it.
+    ///
+    /// # Errors
+    /// 400 while the user is in the room; 404 for a room that the user never was in.
+    pub async fn forget(&self, user: &UserId, room_id: &RoomId) -> Result<(), RoomError> {
+        let room = self.room_no(room_id).await?;
+        let member = self
+            .store()
+            .get::<Member>(&key![user.as_str(), room])
+            .await?
+            .ok_or_else(|| RoomError::UnknownRoom(room_id.to_owned()))?;
+        match member.membership {
+            MembershipState::Leave | MembershipState::Ban => {}
+            _ => return Err(RoomError::StillInRoom),
+        }
+        if member.forgotten {
+            return Ok(());
+        }
+        let member = Member { forgotten: true, ..member };
+        let mut plan = Plan::new();
+        let at = plan.log_with(
+            LogEntry::Member { user: user.to_owned(), room },
+            Arc::new(Attachment::Member(Arc::new(member.clone()))),
+        );
+        plan.put_stamped(&member, at);
+        self.store().commit(plan).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,411 @@
+//! Events on their way into a room: one [`Draft`] gathers them, and everything that they imply,
+//! into one plan.
+//!
+//! Each event is built on the one before it, checked by the auth rules, and projected: timeline
+//! row and pointer, state and state group, membership record, redacted target, log entry.
+
+use std::{collections::HashMap, sync::Arc};
+
+use matryx_client::sync::Attachment;
+use matryx_entity::{
+    auth,
+    build::{self, EventTemplate},
+    event::{EventPointer, EventRow},
+    key,
+    log::{ClientTransaction, LogEntry},
+    member::Member,
+    pdu::Pdu,
+    position::Position,
+    room_no::RoomNo,
+    room_snapshot::{RoomSnapshot, SlotChange, membership_of},
+    room_versions,
+    state::{StateGroup, StateRow},
+    timeline::TimelineEvent,
+};
+use matryx_surrealdb::{Plan, StoreError};
+use ruma::{
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
+    events::{TimelineEventType, room::member::MembershipState},
+};
+use tokio::sync::OwnedMutexGuard;
+
+use super::{
+    RoomError, Rooms,
+    in_flight::InFlight,
+    queue::{GroupChain, Head, Turn},
+};
+
+/// How often a change is built anew because somebody else wrote to the room first.
+const MAX_REBUILDS: usize = 16;
+
+/// One event that somebody of this server wants in a room.
+#[derive(Debug)]
+pub(super) struct Intent {
+    /// Who sends it.
+    pub(super) sender: OwnedUserId,
+    /// What it says.
+    pub(super) template: EventTemplate,
+    /// The request that it came with.
+    pub(super) txn: Option<ClientTransaction>,
+    /// `origin_server_ts`, where an application service may set it.
+    pub(super) ts: Option<MilliSecondsSinceUnixEpoch>,
+}
+
+impl Intent {
+    /// An event without a client transaction, at the present time.
+    pub(super) fn new(sender: &UserId, template: EventTemplate) -> Self {
+        Self { sender: sender.to_owned(), template, txn: None, ts: None }
+    }
+}
+
+/// What a writer decided after a look at the room.
+pub(super) enum Decision {
+    /// Send this event.
+    Send(Box<Intent>),
+    /// Nothing to do: this event already says it.
+    Done(OwnedEventId),
+}
+
+impl Decision {
+    /// Send this event.
+    pub(super) fn send(intent: Intent) -> Self {
+        Self::Send(Box::new(intent))
+    }
+}
+
+impl Rooms {
+    /// Waits for the room, decides, sends, and returns the event's id once it is durable.
+    ///
+    /// `decide` may run more than once: another process may have written to the room meanwhile,
+    /// and then everything is decided again on what the room is now. A request whose transaction
+    /// was already carried out gets the id of the event that it made.
+    pub(super) async fn act(
+        &self,
+        room: RoomNo,
+        decide: impl Fn(&RoomSnapshot) -> Result<Decision, RoomError> + Send,
+    ) -> Result<OwnedEventId, RoomError> {
+        for _ in 0..MAX_REBUILDS {
+            let turn = self.turn(room).await?;
+            let Some(head) = turn.clone() else { continue };
+            let intent = match decide(&head.snapshot)? {
+                Decision::Done(event_id) => return Ok(event_id),
+                Decision::Send(intent) => intent,
+            };
+            let txn = intent.txn.clone();
+            if let Some(txn) = &txn {
+                if let Some(event_id) = self.sync().transaction(txn) {
+                    return Ok(event_id);
+                }
+                if let Some((event_id, outcome)) = self.inner.in_flight.find(txn) {
+                    drop(turn);
+                    if InFlight::succeeded(outcome).await {
+                        return Ok(event_id);
+                    }
+                    continue;
+                }
+            }
+            let mut draft = Draft::new(self, head);
+            let event_id = draft.add(*intent).await?.pdu.event_id().to_owned();
+            let flight = txn.map(|txn| self.inner.in_flight.begin(txn, event_id.clone()));
+            match draft.commit(turn).await {
+                Ok(()) => {
+                    if let Some(flight) = flight {
+                        flight.land();
+                    }
+                    return Ok(event_id);
+                }
+                Err(StoreError::Conflict { .. } | StoreError::Exists { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(RoomError::Busy)
+    }
+}
+
+/// Events that are built and not yet committed.
+pub(super) struct Draft<'a> {
+    rooms: &'a Rooms,
+    pub(super) head: Head,
+    pub(super) plan: Plan,
+    /// Membership records as this draft leaves them.
+    members: HashMap<OwnedUserId, Member>,
+}
+
+impl<'a> Draft<'a> {
+    /// A draft on top of `head`.
+    pub(super) fn new(rooms: &'a Rooms, head: Head) -> Self {
+        let mut plan = Plan::new();
+        plan.fence(head.snapshot.no, head.epoch);
+        Self { rooms, head, plan, members: HashMap::new() }
+    }
+
+    /// Does this draft write membership records? They are projected from the stored record, so
+    /// the next writer must not start before they are committed.
+    pub(super) fn changes_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// Builds an event on top of the room, checks it and adds what it implies.
+    ///
+    /// Reads the membership record that a member event changes and the event that a redaction
+    /// redacts: one point read each, none for anything else.
+    pub(super) async fn add(&mut self, intent: Intent) -> Result<Arc<TimelineEvent>, RoomError> {
+        let deps = &self.rooms.inner.deps;
+        let ts = intent.ts.unwrap_or_else(|| deps.clock.now());
+        let pdu = build::build(
+            intent.template,
+            &self.head.snapshot,
+            &intent.sender,
+            ts,
+            &deps.signer,
+        )?;
+        self.add_built(pdu, intent.txn).await
+    }
+
+    /// Adds an event that is already built on this draft's head.
+    pub(super) async fn add_built(
+        &mut self,
+        pdu: Pdu,
+        txn: Option<ClientTransaction>,
+    ) -> Result<Arc<TimelineEvent>, RoomError> {
+        let rules = room_versions::rules(&self.head.snapshot.version)?;
+        auth::authorize(rules, &pdu, &self.head.snapshot)?;
+
+        let pos = self.head.snapshot.head + 1;
+        let slot = pdu.state_kind().zip(pdu.state_key().map(str::to_owned));
+        let replaces = slot
+            .as_ref()
+            .and_then(|(kind, key)| self.head.snapshot.get(kind, key))
+            .map(|event| event.pos);
+        let group = if slot.is_some() { 2 * pos } else { self.head.snapshot.group };
+        let redacted = self.redact_target(&pdu, pos).await?;
+        let event = Arc::new(TimelineEvent::new(pdu, pos, group, replaces));
+        let extremities = vec![event.pdu.event_id().to_owned()];
+        let changes = slot.map(|(kind, state_key)| SlotChange {
+            kind,
+            state_key,
+            event: Some(Arc::clone(&event)),
+        });
+        if changes.is_some() {
+            self.write_state(&event);
+        }
+        self.head.snapshot.apply(
+            &event,
+            extremities,
+            changes.into_iter().collect(),
+            self.rooms.server_name(),
+        );
+        let member = self.project_member(&event).await?;
+        self.write_event(&event, txn, member);
+        if let Some((row, copy)) = redacted {
+            self.write_redacted(&row, copy);
+        }
+        Ok(event)
+    }
+
+    /// The current state and the state group after a state event.
+    fn write_state(&mut self, event: &Arc<TimelineEvent>) {
+        let pdu = &event.pdu;
+        let Some(state_key) = pdu.state_key() else { return };
+        let kind = pdu.kind().to_string();
+        let event_id = pdu.event_id().to_owned();
+        self.plan.put(&StateRow {
+            room: self.head.snapshot.no,
+            kind: kind.clone(),
+            state_key: state_key.to_owned(),
+            event_id: event_id.clone(),
+            pos: event.pos,
+            since: event.pos,
+        });
+        let room = self.head.snapshot.no;
+        let prev = self.head.snapshot.group;
+        let full = prev == 0 || self.head.chain.length >= StateGroup::MAX_CHAIN;
+        let mut set = vec![(kind, state_key.to_owned(), event_id)];
+        if full {
+            let replaced = (pdu.state_kind(), state_key);
+            set.extend(self.head.snapshot.state().filter_map(|other| {
+                let other_key = other.pdu.state_key()?;
+                ((other.pdu.state_kind(), other_key) != replaced).then(|| {
+                    (
+                        other.pdu.kind().to_string(),
+                        other_key.to_owned(),
+                        other.pdu.event_id().to_owned(),
+                    )
+                })
+            }));
+            self.head.chain = GroupChain { base: event.group, length: 0 };
+        } else {
+            self.head.chain.length += 1;
+        }
+        self.plan.create(&StateGroup {
+            room,
+            group: event.group,
+            prev: (!full).then_some(prev),
+            base: self.head.chain.base,
+            length: self.head.chain.length,
+            set,
+            unset: Vec::new(),
+        });
+    }
+
+    /// The membership record after a member event.
+    async fn project_member(
+        &mut self,
+        event: &Arc<TimelineEvent>,
+    ) -> Result<Option<Member>, RoomError> {
+        if *event.pdu.kind() != TimelineEventType::RoomMember {
+            return Ok(None);
+        }
+        let Some(user) = event.pdu.state_key().and_then(|key| OwnedUserId::try_from(key).ok())
+        else {
+            return Ok(None);
+        };
+        let snapshot = &self.head.snapshot;
+        let previous = match self.members.remove(&user) {
+            Some(member) => Some(member),
+            None => self.rooms.store().get::<Member>(&key![user.as_str(), snapshot.no]).await?,
+        };
+        let membership = membership_of(event);
+        let stripped_state = match membership {
+            MembershipState::Invite | MembershipState::Knock => {
+                Some(super::invite::stripped_state(snapshot, event))
+            }
+            _ => None,
+        };
+        let member = projected(previous, snapshot.room_id.clone(), event, user, stripped_state, {
+            (snapshot.no, membership)
+        });
+        self.members.insert(member.user.clone(), member.clone());
+        Ok(Some(member))
+    }
+
+    fn write_event(
+        &mut self,
+        event: &Arc<TimelineEvent>,
+        txn: Option<ClientTransaction>,
+        member: Option<Member>,
+    ) {
+        let room = self.head.snapshot.no;
+        let entry = LogEntry::Event {
+            room,
+            pos: event.pos,
+            txn,
+            member: member.as_ref().map(|member| member.user.clone()),
+        };
+        let attachment = Attachment::Event {
+            event: Arc::clone(event),
+            snapshot: Arc::new(self.head.snapshot.clone()),
+            member: member.clone().map(Arc::new),
+        };
+        let at = self.plan.log_with(entry, Arc::new(attachment));
+        self.plan.create_stamped(&event_row(room, event, &self.head.snapshot.extremities), at);
+        self.plan.create(&EventPointer {
+            event_id: event.pdu.event_id().to_owned(),
+            room,
+            pos: event.pos,
+        });
+        if let Some(member) = member {
+            self.plan.put_stamped(&member, at);
+        }
+    }
+
+    fn write_redacted(&mut self, row: &EventRow, copy: Arc<TimelineEvent>) {
+        self.head.snapshot.replace_event(&copy);
+        self.plan.put(row);
+        self.plan.log_with(
+            LogEntry::Redacted { room: row.room, pos: row.pos },
+            Arc::new(Attachment::Redacted(copy)),
+        );
+    }
+
+    /// Hands the plan to the log writer, moves the room's head on and waits for the commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the head was not the room's: reload it and build again.
+    pub(super) async fn commit(self, mut turn: Turn) -> Result<(), StoreError> {
+        let waits_for_members = self.changes_members();
+        let epoch = self.head.epoch;
+        let commit = self.rooms.store().submit(self.plan);
+        *turn = Some(self.head);
+        if waits_for_members {
+            let outcome = commit.await;
+            if outcome.is_err() {
+                *turn = None;
+            }
+            return outcome.map(|_| ());
+        }
+        let queue = Arc::clone(OwnedMutexGuard::mutex(&turn));
+        drop(turn);
+        let outcome = commit.await;
+        if outcome.is_err() {
+            let mut head = queue.lock().await;
+            if head.as_ref().is_some_and(|head| head.epoch == epoch) {
+                *head = None;
+            }
+        }
+        outcome.map(|_| ())
+    }
+}
+
+fn event_row(
+    room: RoomNo,
+    event: &TimelineEvent,
+    extremities: &[OwnedEventId],
+) -> EventRow {
+    let pdu = &event.pdu;
+    EventRow {
+        room,
+        pos: event.pos,
+        at: Position::default(),
+        event_id: pdu.event_id().to_owned(),
+        kind: pdu.kind().to_string(),
+        state_key: pdu.state_key().map(str::to_owned),
+        sender: pdu.sender().to_owned(),
+        ts: i64::try_from(u64::from(pdu.origin_server_ts().get())).unwrap_or(i64::MAX),
+        rejected: event.rejected,
+        soft_failed: event.soft_failed,
+        redacted_by: event.redacted_by,
+        group: event.group,
+        replaces: event.replaces,
+        delta: event.delta.clone(),
+        extremities: extremities.to_vec(),
+        json: pdu.json().to_string(),
+    }
+}
+
+/// The membership record that follows `previous` with a member event.
+fn projected(
+    previous: Option<Member>,
+    room_id: OwnedRoomId,
+    event: &TimelineEvent,
+    user: OwnedUserId,
+    stripped_state: Option<String>,
+    (room, membership): (RoomNo, MembershipState),
+) -> Member {
+    let changed = previous.as_ref().is_none_or(|previous| previous.membership != membership);
+    let since = match &previous {
+        Some(previous) if !changed => previous.since,
+        _ => Position::default(),
+    };
+    let mut spans = previous.map(|previous| previous.spans).unwrap_or_default();
+    if changed {
+        spans.push((event.pos, membership.clone()));
+        if spans.len() > Member::MAX_SPANS {
+            spans.remove(0);
+        }
+    }
+    Member {
+        user,
+        room,
+        room_id,
+        membership,
+        event_id: event.pdu.event_id().to_owned(),
+        sender: event.pdu.sender().to_owned(),
+        pos: event.pos,
+        at: Position::default(),
+        since,
+        spans,
+        forgotten: false,
+        stripped_state,
+    }
+}
