@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::layer::RequestIds, appservice::Appservices, caller::Identities, config::Config,
-    rate_limit::RateLimits,
+    rate_limit::RateLimits, room::Rooms,
 };
 
 /// A handle to everything that requests share. Cheap to clone.
@@ -27,6 +27,8 @@ pub struct Services {
     pub store: Store,
     /// The caches and the waiting `/sync` requests.
     pub sync: SyncEngine,
+    /// The room domain.
+    pub rooms: Rooms,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// The registered application services.

@@ -6,7 +6,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
+use matryx_entity::log::ClientTransaction;
+use ruma::{DeviceId, OwnedDeviceId, OwnedTransactionId, OwnedUserId, RoomId, UserId};
 use thiserror::Error;
 
 use crate::appservice::Appservice;
@@ -22,6 +23,24 @@ pub struct Requester {
     pub appservice: Option<Arc<Appservice>>,
     /// Is this a guest account?
     pub is_guest: bool,
+}
+
+impl Requester {
+    /// What makes a retried request of this caller the same request: ids are scoped to the
+    /// device, the room and the endpoint.
+    pub fn transaction(
+        &self,
+        txn_id: OwnedTransactionId,
+        room_id: &RoomId,
+        endpoint: impl std::fmt::Display,
+    ) -> ClientTransaction {
+        ClientTransaction {
+            user: self.user_id.clone(),
+            device: self.device_id.clone().unwrap_or_else(|| "".into()),
+            txn_id,
+            scope: format!("{room_id} {endpoint}"),
+        }
+    }
 }
 
 /// From where a request came.

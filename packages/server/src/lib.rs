@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod rate_limit;
+pub mod room;
 pub mod serve;
 pub mod signing_key;
 pub mod telemetry;

@@ -35,13 +35,12 @@ pub use self::{create::CreateRoom, error::RoomError, moderation::Sanction, send:
 use self::{in_flight::InFlight, queue::Queues};
 
 /// The room domain. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Rooms {
     inner: Arc<Inner>,
 }
 
 /// What the domain needs of the rest of the server.
-#[derive(Debug)]
 pub struct RoomDependencies {
     /// The database.
     pub store: Store,
@@ -57,7 +56,6 @@ pub struct RoomDependencies {
     pub tasks: TaskTracker,
 }
 
-#[derive(Debug)]
 struct Inner {
     deps: RoomDependencies,
     server_name: OwnedServerName,
@@ -69,7 +67,14 @@ impl Rooms {
     /// The domain over a store and its caches.
     pub fn new(deps: RoomDependencies) -> Self {
         let server_name = deps.signer.server_name().to_owned();
-        Self { inner: Arc::new(Inner { deps, server_name, queues: Queues::default(), in_flight: InFlight::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                deps,
+                server_name,
+                queues: Queues::default(),
+                in_flight: InFlight::default(),
+            }),
+        }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -112,6 +117,11 @@ impl Rooms {
         &self,
         change: impl Future<Output = Result<T, RoomError>> + Send + 'static,
     ) -> Result<T, RoomError> {
-        self.inner.deps.tasks.spawn(change).await.unwrap_or(Err(RoomError::ShuttingDown))
+        self.inner
+            .deps
+            .tasks
+            .spawn(change)
+            .await
+            .unwrap_or(Err(RoomError::ShuttingDown))
     }
 }

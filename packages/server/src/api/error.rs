@@ -8,6 +8,7 @@
 mod identity;
 mod rate_limit;
 pub(in crate::api) mod request;
+mod room;
 mod store;
 
 use std::time::Duration;

@@ -2,13 +2,12 @@
 
 use matryx_entity::{
     build::{self, EventTemplate},
-    canonical,
+    canonical, key,
     room::{Alias, PublishedRoom, Room, RoomPointer},
     room_snapshot::RoomSnapshot,
     room_versions,
 };
 use matryx_surrealdb::StoreError;
-use rand::{Rng, distr::Alphanumeric};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId,
     RoomVersionId,
@@ -78,7 +77,8 @@ impl Rooms {
     /// rules of the version refuse.
     pub async fn create(&self, request: CreateRoom) -> Result<OwnedRoomId, RoomError> {
         let rooms = self.clone();
-        self.to_the_end(async move { rooms.create_now(request).await }).await
+        self.to_the_end(async move { rooms.create_now(request).await })
+            .await
     }
 
     async fn create_now(&self, request: CreateRoom) -> Result<OwnedRoomId, RoomError> {
@@ -100,12 +100,19 @@ impl Rooms {
             .unwrap_or_else(|| self.inner.deps.default_version.clone());
         let create = self.create_event(&request, &version)?;
         let room_id = create.room_id().to_owned();
-        let no = self.store().next_room_no();
+        let no = self.store().next_room_no()?;
         let head = self.new_head(RoomSnapshot::empty(no, room_id.clone(), version.clone()));
 
         let mut draft = Draft::new(self, head);
-        draft.plan.create(&Room { no, room_id: room_id.clone(), version });
-        draft.plan.create(&RoomPointer { room_id: room_id.clone(), no });
+        draft.plan.create(&Room {
+            no,
+            room_id: room_id.clone(),
+            version,
+        });
+        draft.plan.create(&RoomPointer {
+            room_id: room_id.clone(),
+            no,
+        });
         if let Some(alias) = &alias {
             draft.plan.create(&Alias {
                 alias: alias.clone(),
@@ -115,17 +122,24 @@ impl Rooms {
             });
         }
         if request.visibility == Visibility::Public {
-            draft.plan.create(&PublishedRoom { room: no, room_id: room_id.clone() });
+            draft.plan.create(&PublishedRoom {
+                room: no,
+                room_id: room_id.clone(),
+            });
         }
         draft.add_built(create, None).await.map_err(refused)?;
-        for intent in self.first_events(&request, &draft, alias.as_deref()).await? {
+        for intent in self
+            .first_events(&request, &draft, alias.as_deref())
+            .await?
+        {
             draft.add(intent).await.map_err(refused)?;
         }
         let turn = self.first_turn(no).await;
         match draft.commit(turn).await {
             Ok(()) => Ok(room_id),
-            Err(StoreError::Exists { table: "alias", .. }) => Err(alias
-                .map_or(RoomError::Busy, RoomError::AliasTaken)),
+            Err(StoreError::Exists { table: "alias", .. }) => {
+                Err(alias.map_or(RoomError::Busy, RoomError::AliasTaken))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -155,29 +169,29 @@ impl Rooms {
             content,
             &request.creator,
             deps.clock.now(),
-            || self.random_room_id(),
+            || RoomId::new_v1(self.server_name()),
             &deps.signer,
         )
         .map_err(Into::into)
     }
 
-    fn random_room_id(&self) -> OwnedRoomId {
-        let localpart: String =
-            rand::rng().sample_iter(Alphanumeric).take(18).map(char::from).collect();
-        RoomId::new_v1_with_localpart(&localpart, self.server_name())
-    }
-
-    async fn new_alias(
-        &self,
-        request: &CreateRoom,
-    ) -> Result<Option<OwnedRoomAliasId>, RoomError> {
-        let Some(localpart) = &request.alias_localpart else { return Ok(None) };
+    async fn new_alias(&self, request: &CreateRoom) -> Result<Option<OwnedRoomAliasId>, RoomError> {
+        let Some(localpart) = &request.alias_localpart else {
+            return Ok(None);
+        };
         if localpart.is_empty() || localpart.contains([':', '#', '\0']) {
-            return Err(RoomError::InvalidParam("room_alias_name is malformed".to_owned()));
+            return Err(RoomError::InvalidParam(
+                "room_alias_name is malformed".to_owned(),
+            ));
         }
         let alias = OwnedRoomAliasId::try_from(format!("#{localpart}:{}", self.server_name()))
             .map_err(|error| RoomError::InvalidParam(format!("room_alias_name: {error}")))?;
-        if self.store().alias(&alias).await?.is_some() {
+        if self
+            .store()
+            .get::<Alias>(&key![alias.as_str()])
+            .await?
+            .is_some()
+        {
             return Err(RoomError::AliasTaken(alias));
         }
         Ok(Some(alias))
@@ -227,7 +241,9 @@ impl Rooms {
         }
         let given = initial_state(request)?;
         let is_given = |kind: &TimelineEventType| {
-            given.iter().any(|event| event.kind == *kind && event.state_key.is_empty())
+            given
+                .iter()
+                .any(|event| event.kind == *kind && event.state_key.is_empty())
         };
         let (join_rule, guest_access) = match preset {
             RoomPreset::PublicChat => ("public", "forbidden"),
@@ -235,8 +251,16 @@ impl Rooms {
         };
         for (kind, field, value) in [
             (TimelineEventType::RoomJoinRules, "join_rule", join_rule),
-            (TimelineEventType::RoomHistoryVisibility, "history_visibility", "shared"),
-            (TimelineEventType::RoomGuestAccess, "guest_access", guest_access),
+            (
+                TimelineEventType::RoomHistoryVisibility,
+                "history_visibility",
+                "shared",
+            ),
+            (
+                TimelineEventType::RoomGuestAccess,
+                "guest_access",
+                guest_access,
+            ),
         ] {
             if !is_given(&kind) {
                 intents.push(state(kind, one(field, value)));
@@ -307,7 +331,9 @@ fn add_creators(
         .entry("additional_creators".to_owned())
         .or_insert_with(|| CanonicalJsonValue::Array(Vec::new()));
     let CanonicalJsonValue::Array(creators) = creators else {
-        return Err(RoomError::BadJson("additional_creators is no list".to_owned()));
+        return Err(RoomError::BadJson(
+            "additional_creators is no list".to_owned(),
+        ));
     };
     for user in invited {
         let user = CanonicalJsonValue::String(user.to_string());

@@ -33,13 +33,22 @@ impl InFlight {
 
     pub(super) fn begin(&self, txn: ClientTransaction, event_id: OwnedEventId) -> Flight {
         let (outcome, receiver) = watch::channel(None);
-        self.flights.lock().insert(txn.clone(), (event_id, receiver));
-        Flight { txn, outcome, all: self.clone() }
+        self.flights
+            .lock()
+            .insert(txn.clone(), (event_id, receiver));
+        Flight {
+            txn,
+            outcome,
+            all: self.clone(),
+        }
     }
 
     /// Waits for the end of a flight. A sender that went away without a word has failed.
     pub(super) async fn succeeded(mut outcome: Outcome) -> bool {
-        outcome.wait_for(Option::is_some).await.is_ok_and(|outcome| *outcome == Some(true))
+        outcome
+            .wait_for(Option::is_some)
+            .await
+            .is_ok_and(|outcome| *outcome == Some(true))
     }
 }
 
@@ -53,6 +62,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.all.flights.lock().remove(&self.txn);
-        self.outcome.send_if_modified(|outcome| outcome.is_none() && outcome.replace(false).is_none());
+        self.outcome
+            .send_if_modified(|outcome| outcome.is_none() && outcome.replace(false).is_none());
     }
 }

@@ -65,12 +65,18 @@ impl Rooms {
                 return Err(RoomError::NotInRoom(snapshot.room_id.clone()));
             }
             if snapshot.is_joined(target) {
-                return Err(RoomError::Forbidden(format!("{target} is already in the room")));
+                return Err(RoomError::Forbidden(format!(
+                    "{target} is already in the room"
+                )));
             }
             if let Some(event_id) = same_member(snapshot, target, &content) {
                 return Ok(Decision::Done(event_id));
             }
-            Ok(Decision::send(member_content::intent(sender, target, content.clone())))
+            Ok(Decision::send(member_content::intent(
+                sender,
+                target,
+                content.clone(),
+            )))
         })
         .await
     }
@@ -78,7 +84,9 @@ impl Rooms {
     /// Can this user be invited at all?
     pub(super) async fn check_invitee(&self, target: &UserId) -> Result<(), RoomError> {
         if target.server_name() != self.server_name() {
-            return Err(RoomError::UnreachableServer(target.server_name().to_owned()));
+            return Err(RoomError::UnreachableServer(
+                target.server_name().to_owned(),
+            ));
         }
         match self.store().get::<User>(&key![target.as_str()]).await? {
             None => Err(RoomError::UnknownUser(target.to_owned())),
@@ -93,16 +101,17 @@ impl Rooms {
 /// The stripped state for the target of a member event that was just applied to `snapshot`: the
 /// JSON text of an array.
 pub(super) fn stripped_state(snapshot: &RoomSnapshot, member: &TimelineEvent) -> String {
-    let mut events = Vec::with_capacity(STRIPPED.len() + 1);
+    let mut texts = Vec::with_capacity(STRIPPED.len() + 1);
     for kind in STRIPPED {
         let state_key = match kind {
             StateEventType::RoomMember => member.pdu.sender().as_str(),
             _ => "",
         };
-        let event = snapshot.get(&kind, state_key).filter(|event| event.pos != member.pos);
-        events.extend(event.map(|event| client_event::stripped(event)));
+        let event = snapshot
+            .get(&kind, state_key)
+            .filter(|event| event.pos != member.pos);
+        texts.extend(event.map(|event| client_event::to_stripped_text(&event.pdu)));
     }
-    events.push(client_event::stripped(member));
-    let texts: Vec<&str> = events.iter().map(|event| event.get()).collect();
+    texts.push(client_event::to_stripped_text(&member.pdu));
     format!("[{}]", texts.join(","))
 }

@@ -75,7 +75,9 @@ impl Rooms {
                 let only_joins = content.len() == 1;
                 let now = snapshot.get(&StateEventType::RoomMember, user.as_str());
                 if let Some(event_id) = unchanged.or_else(|| {
-                    only_joins.then(|| now.map(|event| event.pdu.event_id().to_owned())).flatten()
+                    only_joins
+                        .then(|| now.map(|event| event.pdu.event_id().to_owned()))
+                        .flatten()
                 }) {
                     return Ok(Decision::Done(event_id));
                 }
@@ -112,7 +114,7 @@ impl Rooms {
             .get(&StateEventType::RoomJoinRules, "")
             .and_then(|event| event.pdu.content_as::<RoomJoinRulesEventContent>())
             .map(|content| content.join_rule);
-        let (Some(JoinRule::Restricted(rule)) | Some(JoinRule::KnockRestricted(rule))) = rule else {
+        let Some(JoinRule::Restricted(rule) | JoinRule::KnockRestricted(rule)) = rule else {
             return Ok(None);
         };
         let admitted = rule.allow.iter().any(|allow| match allow {

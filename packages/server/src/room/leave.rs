@@ -36,7 +36,11 @@ impl Rooms {
                     if snapshot.membership(&user) == MembershipState::Leave {
                         return Ok(Decision::Done(now.pdu.event_id().to_owned()));
                     }
-                    Ok(Decision::send(member_content::intent(&user, &user, content.clone())))
+                    Ok(Decision::send(member_content::intent(
+                        &user,
+                        &user,
+                        content.clone(),
+                    )))
                 })
                 .await
         })
@@ -62,10 +66,16 @@ impl Rooms {
         if member.forgotten {
             return Ok(());
         }
-        let member = Member { forgotten: true, ..member };
+        let member = Member {
+            forgotten: true,
+            ..member
+        };
         let mut plan = Plan::new();
         let at = plan.log_with(
-            LogEntry::Member { user: user.to_owned(), room },
+            LogEntry::Member {
+                user: user.to_owned(),
+                room,
+            },
             Arc::new(Attachment::Member(Arc::new(member.clone()))),
         );
         plan.put_stamped(&member, at);

@@ -28,13 +28,19 @@ pub(super) fn content(membership: &MembershipState, reason: Option<&str>) -> Can
 /// Sets a string field; nothing when there is no value.
 pub(super) fn set(content: &mut CanonicalJsonObject, field: &str, value: Option<&str>) {
     if let Some(value) = value {
-        content.insert(field.to_owned(), CanonicalJsonValue::String(value.to_owned()));
+        content.insert(
+            field.to_owned(),
+            CanonicalJsonValue::String(value.to_owned()),
+        );
     }
 }
 
 /// An `m.room.member` event.
 pub(super) fn intent(sender: &UserId, target: &UserId, content: CanonicalJsonObject) -> Intent {
-    Intent::new(sender, EventTemplate::state(TimelineEventType::RoomMember, target.as_str(), content))
+    Intent::new(
+        sender,
+        EventTemplate::state(TimelineEventType::RoomMember, target.as_str(), content),
+    )
 }
 
 impl Rooms {
@@ -49,7 +55,11 @@ impl Rooms {
         {
             let fields = profile.fields();
             for name in [profile::DISPLAY_NAME, profile::AVATAR_URL] {
-                set(content, name, fields.get(name).and_then(serde_json::Value::as_str));
+                set(
+                    content,
+                    name,
+                    fields.get(name).and_then(serde_json::Value::as_str),
+                );
             }
         }
         Ok(())

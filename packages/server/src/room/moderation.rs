@@ -70,7 +70,11 @@ impl Rooms {
                     if let Some(event_id) = same_member(snapshot, &target, &content) {
                         return Ok(Decision::Done(event_id));
                     }
-                    Ok(Decision::send(member_content::intent(&sender, &target, content.clone())))
+                    Ok(Decision::send(member_content::intent(
+                        &sender,
+                        &target,
+                        content.clone(),
+                    )))
                 })
                 .await
         })

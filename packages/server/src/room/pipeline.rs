@@ -54,7 +54,12 @@ pub(super) struct Intent {
 impl Intent {
     /// An event without a client transaction, at the present time.
     pub(super) fn new(sender: &UserId, template: EventTemplate) -> Self {
-        Self { sender: sender.to_owned(), template, txn: None, ts: None }
+        Self {
+            sender: sender.to_owned(),
+            template,
+            txn: None,
+            ts: None,
+        }
     }
 }
 
@@ -124,7 +129,7 @@ impl Rooms {
 
 /// Events that are built and not yet committed.
 pub(super) struct Draft<'a> {
-    rooms: &'a Rooms,
+    pub(super) rooms: &'a Rooms,
     pub(super) head: Head,
     pub(super) plan: Plan,
     /// Membership records as this draft leaves them.
@@ -136,7 +141,12 @@ impl<'a> Draft<'a> {
     pub(super) fn new(rooms: &'a Rooms, head: Head) -> Self {
         let mut plan = Plan::new();
         plan.fence(head.snapshot.no, head.epoch);
-        Self { rooms, head, plan, members: HashMap::new() }
+        Self {
+            rooms,
+            head,
+            plan,
+            members: HashMap::new(),
+        }
     }
 
     /// Does this draft write membership records? They are projected from the stored record, so
@@ -177,7 +187,11 @@ impl<'a> Draft<'a> {
             .as_ref()
             .and_then(|(kind, key)| self.head.snapshot.get(kind, key))
             .map(|event| event.pos);
-        let group = if slot.is_some() { 2 * pos } else { self.head.snapshot.group };
+        let group = if slot.is_some() {
+            2 * pos
+        } else {
+            self.head.snapshot.group
+        };
         let redacted = self.redact_target(&pdu, pos).await?;
         let event = Arc::new(TimelineEvent::new(pdu, pos, group, replaces));
         let extremities = vec![event.pdu.event_id().to_owned()];
@@ -206,7 +220,9 @@ impl<'a> Draft<'a> {
     /// The current state and the state group after a state event.
     fn write_state(&mut self, event: &Arc<TimelineEvent>) {
         let pdu = &event.pdu;
-        let Some(state_key) = pdu.state_key() else { return };
+        let Some(state_key) = pdu.state_key() else {
+            return;
+        };
         let kind = pdu.kind().to_string();
         let event_id = pdu.event_id().to_owned();
         self.plan.put(&StateRow {
@@ -233,7 +249,10 @@ impl<'a> Draft<'a> {
                     )
                 })
             }));
-            self.head.chain = GroupChain { base: event.group, length: 0 };
+            self.head.chain = GroupChain {
+                base: event.group,
+                length: 0,
+            };
         } else {
             self.head.chain.length += 1;
         }
@@ -256,14 +275,22 @@ impl<'a> Draft<'a> {
         if *event.pdu.kind() != TimelineEventType::RoomMember {
             return Ok(None);
         }
-        let Some(user) = event.pdu.state_key().and_then(|key| OwnedUserId::try_from(key).ok())
+        let Some(user) = event
+            .pdu
+            .state_key()
+            .and_then(|key| OwnedUserId::try_from(key).ok())
         else {
             return Ok(None);
         };
         let snapshot = &self.head.snapshot;
         let previous = match self.members.remove(&user) {
             Some(member) => Some(member),
-            None => self.rooms.store().get::<Member>(&key![user.as_str(), snapshot.no]).await?,
+            None => {
+                self.rooms
+                    .store()
+                    .get::<Member>(&key![user.as_str(), snapshot.no])
+                    .await?
+            }
         };
         let membership = membership_of(event);
         let stripped_state = match membership {
@@ -272,9 +299,14 @@ impl<'a> Draft<'a> {
             }
             _ => None,
         };
-        let member = projected(previous, snapshot.room_id.clone(), event, user, stripped_state, {
-            (snapshot.no, membership)
-        });
+        let member = projected(
+            previous,
+            snapshot.room_id.clone(),
+            event,
+            user,
+            stripped_state,
+            (snapshot.no, membership),
+        );
         self.members.insert(member.user.clone(), member.clone());
         Ok(Some(member))
     }
@@ -298,7 +330,8 @@ impl<'a> Draft<'a> {
             member: member.clone().map(Arc::new),
         };
         let at = self.plan.log_with(entry, Arc::new(attachment));
-        self.plan.create_stamped(&event_row(room, event, &self.head.snapshot.extremities), at);
+        self.plan
+            .create_stamped(&event_row(room, event, &self.head.snapshot.extremities), at);
         self.plan.create(&EventPointer {
             event_id: event.pdu.event_id().to_owned(),
             room,
@@ -313,7 +346,10 @@ impl<'a> Draft<'a> {
         self.head.snapshot.replace_event(&copy);
         self.plan.put(row);
         self.plan.log_with(
-            LogEntry::Redacted { room: row.room, pos: row.pos },
+            LogEntry::Redacted {
+                room: row.room,
+                pos: row.pos,
+            },
             Arc::new(Attachment::Redacted(copy)),
         );
     }
@@ -347,11 +383,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn event_row(
-    room: RoomNo,
-    event: &TimelineEvent,
-    extremities: &[OwnedEventId],
-) -> EventRow {
+fn event_row(room: RoomNo, event: &TimelineEvent, extremities: &[OwnedEventId]) -> EventRow {
     let pdu = &event.pdu;
     EventRow {
         room,
@@ -382,7 +414,9 @@ fn projected(
     stripped_state: Option<String>,
     (room, membership): (RoomNo, MembershipState),
 ) -> Member {
-    let changed = previous.as_ref().is_none_or(|previous| previous.membership != membership);
+    let changed = previous
+        .as_ref()
+        .is_none_or(|previous| previous.membership != membership);
     let since = match &previous {
         Some(previous) if !changed => previous.since,
         _ => Position::default(),

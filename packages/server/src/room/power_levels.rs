@@ -1,10 +1,10 @@
 //! The power levels that a new room starts with.
 
+use matryx_entity::room_versions;
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, Int, OwnedUserId, RoomVersionId, UserId,
     api::client::room::create_room::v3::RoomPreset,
 };
-use matryx_entity::room_versions;
 
 use super::RoomError;
 
@@ -33,8 +33,9 @@ pub(super) fn initial(
     preset: &RoomPreset,
     overrides: CanonicalJsonObject,
 ) -> Result<CanonicalJsonObject, RoomError> {
-    let creators_are_privileged =
-        room_versions::rules(version)?.authorization.explicitly_privilege_room_creators;
+    let creators_are_privileged = room_versions::rules(version)?
+        .authorization
+        .explicitly_privilege_room_creators;
     let mut users = CanonicalJsonObject::new();
     if !creators_are_privileged {
         users.insert(creator.to_string(), level(100));
@@ -42,12 +43,21 @@ pub(super) fn initial(
             users.extend(invited.iter().map(|user| (user.to_string(), level(100))));
         }
     }
-    let mut events: CanonicalJsonObject =
-        EVENTS.iter().map(|(kind, power)| ((*kind).to_owned(), level(*power))).collect();
+    let mut events: CanonicalJsonObject = EVENTS
+        .iter()
+        .map(|(kind, power)| ((*kind).to_owned(), level(*power)))
+        .collect();
     if creators_are_privileged {
-        events.insert("m.room.tombstone".to_owned(), level(TOMBSTONE_WITH_CREATORS));
+        events.insert(
+            "m.room.tombstone".to_owned(),
+            level(TOMBSTONE_WITH_CREATORS),
+        );
     }
-    let invite = if *preset == RoomPreset::PublicChat { 50 } else { 0 };
+    let invite = if *preset == RoomPreset::PublicChat {
+        50
+    } else {
+        0
+    };
     let mut content: CanonicalJsonObject = [
         ("ban", 50),
         ("events_default", 0),

@@ -2,7 +2,11 @@
 
 use ruma::{CanonicalJsonObject, OwnedUserId, UserId};
 
-use super::{RoomError, Rooms, member_content::{self, same_member, set}, pipeline::Decision};
+use super::{
+    RoomError, Rooms,
+    member_content::{self, same_member, set},
+    pipeline::Decision,
+};
 use matryx_entity::profile;
 use ruma::events::StateEventType;
 
@@ -15,7 +19,8 @@ impl Rooms {
     pub async fn propagate_profile(&self, user: &UserId) -> Result<(), RoomError> {
         let user = user.to_owned();
         let rooms = self.clone();
-        self.to_the_end(async move { rooms.propagate_now(&user).await }).await
+        self.to_the_end(async move { rooms.propagate_now(&user).await })
+            .await
     }
 
     async fn propagate_now(&self, user: &OwnedUserId) -> Result<(), RoomError> {
@@ -29,13 +34,19 @@ impl Rooms {
                         .get(&StateEventType::RoomMember, user.as_str())
                         .filter(|_| snapshot.is_joined(user))
                         .ok_or_else(|| RoomError::NotInRoom(snapshot.room_id.clone()))?;
-                    let mut content =
-                        now.pdu.content_as::<CanonicalJsonObject>().unwrap_or_default();
+                    let mut content = now
+                        .pdu
+                        .content_as::<CanonicalJsonObject>()
+                        .unwrap_or_default();
                     content.remove("reason");
                     content.remove("join_authorised_via_users_server");
                     for name in [profile::DISPLAY_NAME, profile::AVATAR_URL] {
                         content.remove(name);
-                        set(&mut content, name, fields.get(name).and_then(|value| value.as_str()));
+                        set(
+                            &mut content,
+                            name,
+                            fields.get(name).and_then(|value| value.as_str()),
+                        );
                     }
                     if let Some(event_id) = same_member(snapshot, user, &content) {
                         return Ok(Decision::Done(event_id));

@@ -14,8 +14,8 @@ use std::{
     },
 };
 
-use matryx_entity::{room_no::RoomNo, room_snapshot::RoomSnapshot, state::StateGroup, stored::Key};
 use matryx_entity::key;
+use matryx_entity::{room_no::RoomNo, room_snapshot::RoomSnapshot, state::StateGroup, stored::Key};
 use parking_lot::Mutex as SyncMutex;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -89,7 +89,9 @@ impl Rooms {
 
     /// The first turn in a room that is being created: nobody else knows its number yet.
     pub(super) async fn first_turn(&self, room: RoomNo) -> Turn {
-        Arc::clone(&self.inner.queues.queue(room).head).lock_owned().await
+        Arc::clone(&self.inner.queues.queue(room).head)
+            .lock_owned()
+            .await
     }
 
     /// A head for a room that is about to be created.
@@ -102,14 +104,27 @@ impl Rooms {
     }
 
     async fn load_head(&self, room: RoomNo) -> Result<Head, RoomError> {
-        let snapshot = self.sync().room(room).await?.ok_or(RoomError::NoSuchState)?;
+        let snapshot = self
+            .sync()
+            .room(room)
+            .await?
+            .ok_or(RoomError::NoSuchState)?;
         let key: Key = key![room, snapshot.group];
         let group = self.store().get::<StateGroup>(&key).await?;
-        let chain = group
-            .map_or(GroupChain { base: 0, length: StateGroup::MAX_CHAIN }, |group| GroupChain {
+        let chain = group.map_or(
+            GroupChain {
+                base: 0,
+                length: StateGroup::MAX_CHAIN,
+            },
+            |group| GroupChain {
                 base: group.base,
                 length: group.length,
-            });
-        Ok(Head { snapshot: (*snapshot).clone(), chain, epoch: self.inner.queues.next_epoch() })
+            },
+        );
+        Ok(Head {
+            snapshot: (*snapshot).clone(),
+            chain,
+            epoch: self.inner.queues.next_epoch(),
+        })
     }
 }

@@ -2,8 +2,10 @@
 
 use matryx_entity::{
     build::EventTemplate,
+    key,
     log::ClientTransaction,
-    power::Power,
+    power::{Guarded, Power},
+    room::Alias,
     room_no::RoomNo,
     room_snapshot::RoomSnapshot,
 };
@@ -11,7 +13,6 @@ use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId,
     OwnedRoomId, OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType},
-    state_res::events::power_levels::RoomPowerLevelsIntField,
 };
 use serde_json::value::RawValue;
 
@@ -48,7 +49,8 @@ impl Rooms {
     /// 403 by the auth rules; 400 for content that is not canonical JSON; 413 for too much of it.
     pub async fn send(&self, sent: Sent) -> Result<OwnedEventId, RoomError> {
         let rooms = self.clone();
-        self.to_the_end(async move { rooms.send_now(sent).await }).await
+        self.to_the_end(async move { rooms.send_now(sent).await })
+            .await
     }
 
     async fn send_now(&self, sent: Sent) -> Result<OwnedEventId, RoomError> {
@@ -112,7 +114,9 @@ impl Rooms {
         }
         let rooms = self.clone();
         self.to_the_end(async move {
-            rooms.redact_now(room, sender, &target, content, txn, None).await
+            rooms
+                .redact_now(room, sender, &target, content, txn, None)
+                .await
         })
         .await
     }
@@ -128,7 +132,8 @@ impl Rooms {
             .remove("redacts")
             .and_then(|target| OwnedEventId::try_from(target.as_str()?).ok())
             .ok_or_else(|| RoomError::BadJson("a redaction needs `redacts`".to_owned()))?;
-        self.redact_now(room, sent.sender, &target, content, sent.txn, sent.ts).await
+        self.redact_now(room, sent.sender, &target, content, sent.txn, sent.ts)
+            .await
     }
 
     async fn redact_now(
@@ -140,19 +145,13 @@ impl Rooms {
         txn: Option<ClientTransaction>,
         ts: Option<MilliSecondsSinceUnixEpoch>,
     ) -> Result<OwnedEventId, RoomError> {
-        let author = self
-            .store()
-            .event_by_id(target)
-            .await?
-            .filter(|row| row.room == room)
-            .map(|row| row.sender)
-            .ok_or_else(|| RoomError::UnknownEvent(target.to_owned()))?;
+        let unknown = || RoomError::UnknownEvent(target.to_owned());
+        let row = self.event_in(room, target).await?.ok_or_else(unknown)?;
+        let author = row.sender;
         self.act(room, |snapshot| {
             self.require_sender(snapshot, &sender)?;
-            let may_redact_others = || {
-                Power::of(snapshot)
-                    .is_some_and(|power| power.may(&sender, RoomPowerLevelsIntField::Redact))
-            };
+            let may_redact_others =
+                || Power::of(snapshot).is_some_and(|power| power.may(&sender, Guarded::Redact));
             if author != sender && !may_redact_others() {
                 return Err(RoomError::Forbidden(
                     "You may not redact other users' events".to_owned(),
@@ -194,7 +193,9 @@ impl Rooms {
             Some(CanonicalJsonValue::Array(aliases)) => aliases,
             Some(_) => return Err(RoomError::InvalidParam("alt_aliases is no list".to_owned())),
         };
-        let canonical = content.get("alias").filter(|alias| !alias.is_null());
+        let canonical = content
+            .get("alias")
+            .filter(|alias| **alias != CanonicalJsonValue::Null);
         for alias in canonical.into_iter().chain(alternatives) {
             let alias = alias
                 .as_str()
@@ -202,13 +203,17 @@ impl Rooms {
                 .ok_or_else(|| RoomError::InvalidParam("an alias is malformed".to_owned()))?;
             let leads_here = self
                 .store()
-                .alias(&alias)
+                .get::<Alias>(&key![alias.as_str()])
                 .await?
                 .is_some_and(|record| record.room_id == room_id);
             let is_set = || async {
                 let snapshot = self.snapshot(room_id).await.ok()?;
                 let now = snapshot.get(&StateEventType::RoomCanonicalAlias, "")?;
-                now.pdu.content().get().contains(alias.as_str()).then_some(())
+                now.pdu
+                    .content()
+                    .get()
+                    .contains(alias.as_str())
+                    .then_some(())
             };
             if !leads_here && is_set().await.is_none() {
                 return Err(RoomError::BadAlias(alias.to_string()));
@@ -220,13 +225,16 @@ impl Rooms {
     /// A server may not shut itself out of a room.
     fn check_server_acl(&self, content: &CanonicalJsonObject) -> Result<(), RoomError> {
         use ruma::events::room::server_acl::RoomServerAclEventContent;
-        let text = serde_json::to_string(content).map_err(|error| RoomError::BadJson(error.to_string()))?;
-        let acl: RoomServerAclEventContent = serde_json::from_str(&text)
+        let text = serde_json::to_string(content)
             .map_err(|error| RoomError::BadJson(error.to_string()))?;
+        let acl: RoomServerAclEventContent =
+            serde_json::from_str(&text).map_err(|error| RoomError::BadJson(error.to_string()))?;
         if acl.is_allowed(self.server_name()) {
             Ok(())
         } else {
-            Err(RoomError::InvalidParam("the ACL would shut out this server".to_owned()))
+            Err(RoomError::InvalidParam(
+                "the ACL would shut out this server".to_owned(),
+            ))
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Failures of the room domain.
 
-use http::StatusCode;
-use matryx_client::sync::SyncError;
-use matryx_entity::{build::BuildError, canonical::CanonicalError, format::FormatError};
-use ruma::api::error::{ErrorKind, IncompatibleRoomVersionErrorData};
+use matryx_entity::{build::BuildError, canonical::CanonicalError};
+use ruma::api::error::ErrorKind;
 
 use super::ApiError;
 use crate::room::RoomError;
@@ -53,8 +51,9 @@ impl From<BuildError> for ApiError {
                 Self::bad_request(ErrorKind::BadJson, message)
             }
             BuildError::Version(_) => Self::bad_request(ErrorKind::UnsupportedRoomVersion, message),
-            BuildError::Format(error) => error.into(),
-            BuildError::Malformed(_) => Self::internal(&error),
+            BuildError::Format(error) if error.is_too_large() => Self::too_large(message),
+            BuildError::Format(_) => Self::bad_request(ErrorKind::BadJson, message),
+            BuildError::Malformed(_) | BuildError::Id(_) => Self::internal(&error),
         }
     }
 }

@@ -12,9 +12,17 @@ use crate::{
 
 /// Bans a user from a room.
 pub async fn ban(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     app.rooms
-        .sanction(Sanction::Ban, caller.user_id, request.room_id, request.user_id, request.reason)
+        .sanction(
+            Sanction::Ban,
+            caller.user_id,
+            request.room_id,
+            request.user_id,
+            request.reason,
+        )
         .await?;
     Ok(Response::new())
 }

@@ -2,7 +2,10 @@
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3createroom)
 
 use axum::extract::State;
-use ruma::{api::client::room::create_room::v3::{Request, Response}, serde::Raw};
+use ruma::{
+    api::client::room::create_room::v3::{Request, Response},
+    serde::Raw,
+};
 
 use crate::{
     api::{error::ApiResult, extract::Call},
@@ -12,14 +15,20 @@ use crate::{
 
 /// Creates a room; answers when all of its first events are durable.
 pub async fn create_room(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     let text = |json: &str| json.to_owned();
     let room_id = app
         .rooms
         .create(CreateRoom {
             creator: caller.user_id,
             creation_content: request.creation_content.map(|raw| text(raw.json().get())),
-            initial_state: request.initial_state.iter().map(|raw| text(raw.json().get())).collect(),
+            initial_state: request
+                .initial_state
+                .iter()
+                .map(|raw| text(raw.json().get()))
+                .collect(),
             invite: request.invite,
             invite_3pid: request.invite_3pid.len(),
             is_direct: request.is_direct,

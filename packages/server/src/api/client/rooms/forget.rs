@@ -11,7 +11,9 @@ use crate::{
 
 /// Forgets a room that the caller has left.
 pub async fn forget(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     app.rooms.forget(&caller.user_id, &request.room_id).await?;
     Ok(Response::new())
 }

@@ -12,10 +12,19 @@ use crate::{
 
 /// Invites a user to a room.
 pub async fn invite(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     let InvitationRecipient::UserId(target) = request.recipient else {
         return Err(RoomError::NoIdentityServer.into());
     };
-    app.rooms.invite(caller.user_id, request.room_id, target.user_id, target.reason).await?;
+    app.rooms
+        .invite(
+            caller.user_id,
+            request.room_id,
+            target.user_id,
+            target.reason,
+        )
+        .await?;
     Ok(Response::new())
 }

@@ -11,8 +11,13 @@ use crate::{
 
 /// Joins a room by its id or an alias.
 pub async fn join(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     let room_id = app.rooms.find(&request.room_id_or_alias).await?;
-    let room_id = app.rooms.join(caller.user_id, room_id, request.reason).await?;
+    let room_id = app
+        .rooms
+        .join(caller.user_id, room_id, request.reason)
+        .await?;
     Ok(Response::new(room_id))
 }

@@ -11,7 +11,12 @@ use crate::{
 
 /// Joins a room by its id.
 pub async fn join_by_id(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
-    let room_id = app.rooms.join(caller.user_id, request.room_id, request.reason).await?;
+    let Call {
+        caller, request, ..
+    } = call;
+    let room_id = app
+        .rooms
+        .join(caller.user_id, request.room_id, request.reason)
+        .await?;
     Ok(Response::new(room_id))
 }

@@ -12,9 +12,17 @@ use crate::{
 
 /// Removes a user from a room.
 pub async fn kick(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     app.rooms
-        .sanction(Sanction::Kick, caller.user_id, request.room_id, request.user_id, request.reason)
+        .sanction(
+            Sanction::Kick,
+            caller.user_id,
+            request.room_id,
+            request.user_id,
+            request.reason,
+        )
         .await?;
     Ok(Response::new())
 }

@@ -11,7 +11,11 @@ use crate::{
 
 /// Leaves a room, rejects an invite or takes back a knock.
 pub async fn leave(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
-    app.rooms.leave(caller.user_id, request.room_id, request.reason).await?;
+    let Call {
+        caller, request, ..
+    } = call;
+    app.rooms
+        .leave(caller.user_id, request.room_id, request.reason)
+        .await?;
     Ok(Response::new())
 }

@@ -13,7 +13,9 @@ use crate::{
 
 /// Sets a piece of room state.
 pub async fn put_state(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     let event_id = app
         .rooms
         .send(Sent {

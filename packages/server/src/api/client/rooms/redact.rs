@@ -11,12 +11,20 @@ use crate::{
 
 /// Takes the content of an event away.
 pub async fn redact(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     let scope = format!("redact {}", request.event_id);
     let txn = caller.transaction(request.txn_id, &request.room_id, scope);
     let event_id = app
         .rooms
-        .redact(&request.room_id, caller.user_id, request.event_id, request.reason, Some(txn))
+        .redact(
+            &request.room_id,
+            caller.user_id,
+            request.event_id,
+            request.reason,
+            Some(txn),
+        )
         .await?;
     Ok(Response::new(event_id))
 }

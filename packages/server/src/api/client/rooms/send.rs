@@ -13,7 +13,9 @@ use crate::{
 
 /// Sends a message event, once per transaction id.
 pub async fn send(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     let kind = TimelineEventType::from(request.event_type.to_string());
     let event_id = app
         .rooms

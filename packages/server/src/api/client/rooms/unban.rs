@@ -12,9 +12,17 @@ use crate::{
 
 /// Takes a ban back.
 pub async fn unban(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
-    let Call { caller, request, .. } = call;
+    let Call {
+        caller, request, ..
+    } = call;
     app.rooms
-        .sanction(Sanction::Unban, caller.user_id, request.room_id, request.user_id, request.reason)
+        .sanction(
+            Sanction::Unban,
+            caller.user_id,
+            request.room_id,
+            request.user_id,
+            request.reason,
+        )
         .await?;
     Ok(Response::new())
 }
