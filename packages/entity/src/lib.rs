@@ -30,6 +30,7 @@ pub mod room;
 pub mod room_no;
 pub mod room_snapshot;
 pub mod room_versions;
+pub mod server_identity;
 pub mod setup;
 pub mod state;
 pub mod stored;

@@ -1,14 +1,16 @@
 //! `cache.*`
 
-use super::setting::settings;
+use super::{setting::settings, value::ByteSize};
 
 settings! {
     /// Bounds of what is kept in memory. A small cache is correct, only slower.
     pub struct Cache {
-        /// Rooms whose current state and latest events are kept.
-        rooms: u32 = 2000,
-        /// Users whose rooms, account data and read positions are kept.
-        users: u32 = 5000,
+        /// Memory for rooms: their current state and latest events.
+        rooms: ByteSize = ByteSize::mib(64),
+        /// Memory for users: their memberships and account data.
+        users: ByteSize = ByteSize::mib(24),
+        /// Memory for read receipts.
+        receipts: ByteSize = ByteSize::mib(8),
         /// Access tokens that are kept.
         access_tokens: u32 = 50_000,
     }

@@ -160,8 +160,6 @@ fn check_limits(config: &Config, problem: &mut impl FnMut(&str, String)) {
         ),
         ("http.max_connections", config.http.max_connections),
         ("database.write_buffers", config.database.write_buffers),
-        ("cache.rooms", config.cache.rooms),
-        ("cache.users", config.cache.users),
         ("cache.access_tokens", config.cache.access_tokens),
     ];
     for (path, number) in positive {

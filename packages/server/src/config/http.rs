@@ -12,8 +12,9 @@ settings! {
         /// Largest request body that is read; larger ones are refused with `M_TOO_LARGE`. Media
         /// uploads have a bound of their own.
         max_body: ByteSize = ByteSize::mib(8),
-        /// Longest time for the headers of a request to arrive.
-        header_timeout: Duration = Duration::from_secs(10),
+        /// Longest time for the headers of a request to arrive, and so for a connection to stay
+        /// open without one.
+        header_timeout: Duration = Duration::from_mins(1),
         /// Longest time for a request to be answered, the waiting of a long poll not counted.
         request_timeout: Duration = Duration::from_mins(1),
         /// Longest wait that a client may ask for in `/sync`.

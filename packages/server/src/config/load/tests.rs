@@ -309,7 +309,7 @@ fn keys_that_contradict_each_other_are_refused() {
     assert!(with("log.level", "info,matryx=loud").contains("is not a level"));
     assert!(with("password.argon2.memory", "1 KiB").contains("argon2 refuses"));
     assert!(with("http.max_body", "1 KiB").contains("at least 128 KiB"));
-    assert!(with("cache.rooms", "0").contains("at least 1"));
+    assert!(with("cache.access_tokens", "0").contains("at least 1"));
 }
 
 #[test]
