@@ -4,10 +4,13 @@
 #![expect(clippy::print_stdout, reason = "a command line talks to its terminal")]
 
 mod bench;
+mod ci;
 mod faults;
+mod generate;
 mod homeserver;
 mod interop;
 mod procfs;
+mod tidy;
 mod wire;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +25,12 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run everything that has to pass before a change lands.
+    Ci,
+    /// Check the rules of the house that compiler and linter cannot see.
+    Tidy,
+    /// Write the files that are made from the code.
+    Gen(generate::Args),
     /// Measure the release binary over HTTP.
     Bench(bench::Args),
     /// Drive the binary with real Matrix clients.
@@ -32,6 +41,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Xtask::parse().command {
+        Command::Ci => ci::run(),
+        Command::Tidy => tidy::run(),
+        Command::Gen(args) => generate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Interop(args) => interop::run(&args),
         Command::Faults(args) => faults::run(&args),
