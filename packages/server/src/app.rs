@@ -7,12 +7,11 @@ use std::{ops::Deref, sync::Arc};
 use matryx_client::sync::SyncEngine;
 use matryx_entity::clock::Clock;
 use matryx_surrealdb::Store;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::layer::RequestIds, appservice::Appservices, caller::Identities, config::Config,
-    rate_limit::RateLimits, room::Rooms,
+    rate_limit::RateLimits, room::Rooms, telemetry::Telemetry,
 };
 
 /// A handle to everything that requests share. Cheap to clone.
@@ -40,7 +39,7 @@ pub struct Services {
     /// Makes ids for requests.
     pub request_ids: RequestIds,
     /// Renders the process's metrics, if they are collected.
-    pub metrics: Option<PrometheusHandle>,
+    pub metrics: Option<Telemetry>,
     /// Tasks that must end before the process does.
     pub tasks: TaskTracker,
     /// Fires when the server is told to stop; long polls answer then.

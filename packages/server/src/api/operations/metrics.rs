@@ -4,10 +4,9 @@
 
 use axum::extract::State;
 use http::{HeaderName, header};
-use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::Text;
-use crate::app::App;
+use crate::{app::App, telemetry::Telemetry};
 
 const PROMETHEUS: [(HeaderName, &str); 1] = [(
     header::CONTENT_TYPE,
@@ -16,6 +15,6 @@ const PROMETHEUS: [(HeaderName, &str); 1] = [(
 
 /// Writes out the metrics.
 pub async fn metrics(State(app): State<App>) -> Text<String> {
-    let text = app.metrics.as_ref().map(PrometheusHandle::render);
+    let text = app.metrics.as_ref().map(Telemetry::render);
     (PROMETHEUS, text.unwrap_or_default())
 }
