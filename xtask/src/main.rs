@@ -14,6 +14,7 @@ mod tidy;
 mod wire;
 
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// The project's own commands.
 #[derive(Parser)]
@@ -39,13 +40,19 @@ enum Command {
     Faults(faults::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Xtask::parse().command {
+fn main() -> ExitCode {
+    let outcome = match Xtask::parse().command {
         Command::Ci => ci::run(),
         Command::Tidy => tidy::run(),
         Command::Gen(args) => generate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Interop(args) => interop::run(&args),
         Command::Faults(args) => faults::run(&args),
+    };
+    if let Err(error) = outcome {
+        // A backtrace of this command would say nothing about the server under test.
+        println!("xtask: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

@@ -98,6 +98,11 @@ impl Wire {
         self.token = Some(token.into());
     }
 
+    /// Sends the following requests without a token.
+    pub(crate) fn clear_token(&mut self) {
+        self.token = None;
+    }
+
     /// Sends `call` and reads the whole answer, whatever its status. Connects anew where the
     /// server closed the idle connection.
     pub(crate) async fn send(&mut self, call: Call) -> Result<Reply> {

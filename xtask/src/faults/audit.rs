@@ -96,14 +96,17 @@ impl<'a> Audit<'a> {
             "identifier": { "type": "m.id.user", "user": account.localpart },
             "password": PASSWORD,
         });
-        for request in [whoami, Call::post("/_matrix/client/v3/login", &login)] {
-            if let Some(answer) = self.ask(account, request).await? {
+        let login = Call::post("/_matrix/client/v3/login", &login);
+        let mut wire = connect(self.server, account).await?;
+        for request in [whoami, login] {
+            if let Some(answer) = self.ask_on(&mut wire, request).await? {
                 let found = answer.get("user_id").and_then(Value::as_str);
                 self.checks
                     .that(found == Some(account.user_id.as_str()), || {
                         format!("{} is {found:?} after the restart", account.user_id)
                     });
             }
+            wire.clear_token();
         }
         Ok(())
     }

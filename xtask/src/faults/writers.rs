@@ -129,6 +129,7 @@ impl Writer {
 
     async fn register_and_join(&self, wire: &mut Wire, ledger: &mut Ledger) -> Result<(), Stop> {
         for n in 0.. {
+            wire.clear_token();
             let account = register(wire, &format!("{}-{n}", self.label)).await?;
             wire.set_token(&account.token);
             ledger.accounts.push(account.clone());
