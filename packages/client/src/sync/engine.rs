@@ -12,7 +12,10 @@ use matryx_entity::{
 };
 use matryx_surrealdb::Store;
 use parking_lot::RwLock;
-use ruma::{OwnedDeviceId, OwnedEventId, OwnedServerName, OwnedUserId, RoomId, UserId};
+use ruma::{
+    DeviceId, EventId, OwnedDeviceId, OwnedEventId, OwnedServerName, OwnedTransactionId,
+    OwnedUserId, RoomId, UserId,
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -240,6 +243,17 @@ impl SyncEngine {
     /// for some ten thousand requests at least.
     pub fn transaction(&self, transaction: &ClientTransaction) -> Option<OwnedEventId> {
         self.inner.transactions.event(transaction)
+    }
+
+    /// The transaction id under which this device of this user made an event: what
+    /// `unsigned.transaction_id` says. Remembered as [`SyncEngine::transaction`] is.
+    pub fn transaction_id(
+        &self,
+        event_id: &EventId,
+        user: &UserId,
+        device: Option<&DeviceId>,
+    ) -> Option<OwnedTransactionId> {
+        self.inner.transactions.id_for(event_id, user, device)
     }
 
     /// Who is typing.
