@@ -15,24 +15,53 @@ use matryx_surrealdb::Store;
 use ruma::{OwnedServerName, RoomId, RoomVersionId, ServerName};
 use tokio_util::task::TaskTracker;
 
+mod alias;
+mod context;
 mod create;
+mod directory;
+mod directory_token;
 mod error;
 mod find;
 mod in_flight;
 mod invite;
 mod join;
 mod leave;
+mod listing;
 mod member_content;
+mod members;
+mod messages;
 mod moderation;
 mod pipeline;
 mod power_levels;
 mod profile;
 mod queue;
+mod reader;
+mod receipt;
 mod redaction;
 mod send;
+mod state_at;
+mod state_read;
+mod steps;
+mod timeline;
+mod timestamp;
+mod typing;
+mod view;
+mod visible;
 
-pub use self::{create::CreateRoom, error::RoomError, moderation::Sanction, send::Sent};
-use self::{in_flight::InFlight, queue::Queues};
+pub use self::{
+    alias::AliasTarget,
+    context::Context,
+    create::CreateRoom,
+    directory::{DirectoryPage, DirectoryRequest},
+    error::RoomError,
+    members::{MembersRequest, RoomProfile},
+    messages::{Page, PageRequest},
+    moderation::Sanction,
+    receipt::ReadMark,
+    send::Sent,
+    state_read::StateForm,
+};
+use self::{directory::Listings, in_flight::InFlight, queue::Queues, receipt::ReadTurns};
 
 /// The room domain. Cheap to clone.
 #[derive(Clone)]
@@ -61,18 +90,23 @@ struct Inner {
     server_name: OwnedServerName,
     queues: Queues,
     in_flight: InFlight,
+    listings: Arc<Listings>,
+    read_turns: ReadTurns,
 }
 
 impl Rooms {
     /// The domain over a store and its caches.
     pub fn new(deps: RoomDependencies) -> Self {
         let server_name = deps.signer.server_name().to_owned();
+        let listings = Listings::follow(&deps.sync);
         Self {
             inner: Arc::new(Inner {
                 deps,
                 server_name,
                 queues: Queues::default(),
                 in_flight: InFlight::default(),
+                listings,
+                read_turns: ReadTurns::default(),
             }),
         }
     }

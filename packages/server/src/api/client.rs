@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod capabilities;
+pub mod directory;
 pub mod rooms;
 pub mod sync;
 pub mod versions;
@@ -20,5 +21,6 @@ pub fn routes(routes: Routes) -> Routes {
         .add(capabilities::capabilities)
         .add(sync::sync);
     let routes = account::routes(routes);
+    let routes = directory::routes(routes);
     rooms::routes(routes)
 }

@@ -23,12 +23,18 @@ pub enum RoomError {
     /// The room has no such state.
     #[error("The room has no such state event")]
     NoSuchState,
+    /// No event that the caller may see is on the wanted side of a moment.
+    #[error("No event was found in this direction")]
+    NoEventNear,
     /// The alias leads nowhere.
     #[error("Room alias {0} was not found")]
     UnknownAlias(OwnedRoomAliasId),
     /// The alias is in use.
     #[error("Room alias {0} already exists")]
     AliasTaken(OwnedRoomAliasId),
+    /// The alias that somebody wants to make exists.
+    #[error("Room alias {0} already exists.")]
+    AliasExists(OwnedRoomAliasId),
     /// The alias belongs to an application service.
     #[error("Room alias {0} is reserved by an application service")]
     AliasReserved(OwnedRoomAliasId),

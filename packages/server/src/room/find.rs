@@ -1,6 +1,5 @@
 //! From what a client calls a room to the room's id.
 
-use matryx_entity::{key, room::Alias};
 use ruma::{OwnedRoomId, RoomOrAliasId};
 
 use super::{RoomError, Rooms};
@@ -13,12 +12,7 @@ impl Rooms {
     pub async fn find(&self, room: &RoomOrAliasId) -> Result<OwnedRoomId, RoomError> {
         match <&ruma::RoomId>::try_from(room) {
             Ok(room_id) => Ok(room_id.to_owned()),
-            Err(alias) => {
-                let record = self.store().get::<Alias>(&key![alias.as_str()]).await?;
-                record
-                    .map(|record| record.room_id)
-                    .ok_or_else(|| RoomError::UnknownAlias(alias.to_owned()))
-            }
+            Err(alias) => Ok(self.resolve_alias(alias).await?.room_id),
         }
     }
 }

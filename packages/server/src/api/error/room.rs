@@ -1,5 +1,6 @@
 //! Failures of the room domain.
 
+use http::StatusCode;
 use matryx_entity::{build::BuildError, canonical::CanonicalError};
 use ruma::api::error::ErrorKind;
 
@@ -14,6 +15,7 @@ impl From<RoomError> for ApiError {
             RoomError::UnknownRoom(_)
             | RoomError::UnknownEvent(_)
             | RoomError::NoSuchState
+            | RoomError::NoEventNear
             | RoomError::UnknownAlias(_)
             | RoomError::UnknownUser(_)
             | RoomError::UnreachableServer(_) => Self::not_found(message),
@@ -22,6 +24,9 @@ impl From<RoomError> for ApiError {
             | RoomError::Forbidden(_)
             | RoomError::DeactivatedUser(_) => Self::forbidden(message),
             RoomError::AliasTaken(_) => bad(ErrorKind::RoomInUse),
+            RoomError::AliasExists(_) => {
+                Self::new(StatusCode::CONFLICT, ErrorKind::Unknown, message)
+            }
             RoomError::AliasReserved(_) => bad(ErrorKind::Exclusive),
             RoomError::BadAlias(_) => bad(ErrorKind::BadAlias),
             RoomError::InvalidRoomState(_) => bad(ErrorKind::InvalidRoomState),
