@@ -1,0 +1,18 @@
+#![cfg(test)]
+//! The rules, tested as the other crates use them.
+
+mod auth_cases;
+mod auth_matrix;
+mod build;
+mod canonical;
+mod client_event;
+mod filter_match;
+mod format;
+mod glob;
+mod push;
+mod redact;
+mod resolve;
+mod token;
+mod user_ids;
+mod visibility;
+mod world;
