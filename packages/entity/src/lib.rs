@@ -5,6 +5,7 @@ pub mod account_data;
 pub mod auth;
 pub mod build;
 pub mod canonical;
+pub mod chore;
 pub mod client_event;
 pub mod clock;
 pub mod device;

@@ -12,6 +12,7 @@ pub mod room;
 pub mod serve;
 pub mod signing_key;
 pub mod telemetry;
+pub mod user;
 
 #[cfg(test)]
 mod generated;

@@ -1,0 +1,240 @@
+//! Accounts: who may log in, with which devices and tokens, and what users keep on the server.
+//!
+//! Invariants: a token is stored as its hash only; a device says which tokens are valid; whatever
+//! revokes a token or changes an account is a log entry, and the token cache follows the log, so
+//! a revocation holds with the answer that confirms it. Changes of one account in this process
+//! happen one after another ([`Users::lock`]).
+
+mod account_data;
+mod activity;
+mod authenticate;
+mod chores;
+mod credentials;
+mod deactivate;
+mod device;
+mod error;
+mod filter;
+mod first_admin;
+mod interactive;
+mod operator;
+mod password;
+mod profile;
+mod push_rules;
+mod register;
+mod registration_token;
+mod rooms;
+mod secret;
+mod session;
+mod shared_secret;
+mod tag;
+mod token_cache;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use matryx_client::sync::SyncEngine;
+use matryx_entity::{clock::Clock, log::LogEntry, stored::Stored, user::User};
+use matryx_surrealdb::Store;
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, ServerName, UInt, UserId};
+use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{
+    account_data::DataScope,
+    credentials::LoginName,
+    device::ListedDevice,
+    error::UserError,
+    interactive::Proven,
+    operator::{Listed, NewUser},
+    password::MAX_PASSWORD_BYTES,
+    register::{NewAccount, Registered},
+    rooms::{RoomsFailed, UserRooms},
+    session::{NewSession, Session},
+    shared_secret::SharedSecretRequest,
+};
+use self::{
+    activity::Activity, chores::Chores, password::Passwords, shared_secret::Nonces,
+    token_cache::TokenCache,
+};
+use crate::{appservice::Appservices, config::Config};
+
+/// How many locks the accounts share. Two accounts rarely have the same one, and then only wait.
+const LOCKS: usize = 256;
+
+/// What the account domain is built from.
+pub struct UserDependencies {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The database.
+    pub store: Store,
+    /// The caches.
+    pub sync: SyncEngine,
+    /// The rooms that follow changes of accounts.
+    pub rooms: Arc<dyn UserRooms>,
+    /// The registered application services, which reserve names.
+    pub appservices: Appservices,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where background tasks run.
+    pub tasks: TaskTracker,
+    /// Ends the background tasks.
+    pub shutdown: CancellationToken,
+}
+
+/// The accounts. Cheap to clone.
+#[derive(Clone)]
+pub struct Users {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Arc<Config>,
+    store: Store,
+    sync: SyncEngine,
+    appservices: Appservices,
+    clock: Arc<dyn Clock>,
+    passwords: Passwords,
+    tokens: TokenCache,
+    activity: Activity,
+    nonces: Nonces,
+    chores: mpsc::UnboundedSender<matryx_entity::chore::Chore>,
+    /// One of them is held while an account is read, changed and written. Async, because the
+    /// commit is awaited under it.
+    locks: Vec<Mutex<()>>,
+    lock_hasher: RandomState,
+    /// Held while a registration claims a use of a limited token, so that the uses of one token
+    /// are claimed in order and not by trial.
+    claims: Mutex<()>,
+}
+
+impl Users {
+    /// Starts the account domain: takes up what the last process left undone and follows the log.
+    ///
+    /// # Errors
+    /// The cost of a password hash is out of range, or the database is away.
+    pub async fn start(dependencies: UserDependencies) -> Result<Self, UserError> {
+        let UserDependencies {
+            config,
+            store,
+            sync,
+            rooms,
+            appservices,
+            clock,
+            tasks,
+            shutdown,
+        } = dependencies;
+        let passwords = Passwords::new(&config.password)?;
+        let (chores, queue) = mpsc::unbounded_channel();
+        let users = Self {
+            inner: Arc::new(Inner {
+                config,
+                store,
+                sync,
+                appservices,
+                clock,
+                passwords,
+                tokens: TokenCache::new(),
+                activity: Activity::default(),
+                nonces: Nonces::default(),
+                chores,
+                locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
+                lock_hasher: RandomState::new(),
+                claims: Mutex::default(),
+            }),
+        };
+        let follower = Arc::downgrade(&users.inner);
+        users.inner.sync.on_entry(move |entry| {
+            if let Some(inner) = follower.upgrade()
+                && let LogEntry::Revoked { user, .. } | LogEntry::User { user } = entry
+            {
+                inner.tokens.revoke(user);
+            }
+        });
+        users.take_up_chores().await?;
+        tasks.spawn(Chores::new(users.inner.store.clone(), rooms, queue).run(shutdown.clone()));
+        tasks.spawn(users.clone().keep_house(shutdown));
+        Ok(users)
+    }
+
+    /// The name of this server.
+    pub fn server_name(&self) -> &ServerName {
+        &self.inner.config.server_name
+    }
+
+    /// An account, whatever its condition: one query.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn lookup(&self, user: &UserId) -> Result<Option<User>, UserError> {
+        Ok(self.inner.store.get::<User>(&User::key_of(user)).await?)
+    }
+
+    /// The user's lock, for a change that reads before it writes.
+    async fn lock(&self, user: &UserId) -> Option<MutexGuard<'_, ()>> {
+        let hash = self.inner.lock_hasher.hash_one(user.as_str());
+        let index = usize::try_from(hash % LOCKS as u64).unwrap_or(0);
+        match self.inner.locks.get(index) {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        }
+    }
+
+    fn now(&self) -> MilliSecondsSinceUnixEpoch {
+        self.inner.clock.now()
+    }
+
+    fn is_local(&self, user: &UserId) -> bool {
+        user.server_name() == self.server_name()
+    }
+
+    /// Refuses a suspended account: one query.
+    async fn refuse_suspended(&self, user: &UserId) -> Result<(), UserError> {
+        match self.lookup(user).await? {
+            Some(User {
+                suspended: true, ..
+            }) => Err(UserError::Suspended),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes down when devices were last used and drops expired authentication sessions, from
+    /// time to time and at the end.
+    async fn keep_house(self, shutdown: CancellationToken) {
+        const INTERVAL: Duration = Duration::from_secs(30);
+        loop {
+            let ended = shutdown
+                .run_until_cancelled(tokio::time::sleep(INTERVAL))
+                .await
+                .is_none();
+            if let Err(error) = self.write_activity().await {
+                tracing::warn!(%error, "could not note when devices were last used");
+            }
+            if ended {
+                return;
+            }
+            if let Err(error) = self.drop_expired_sessions().await {
+                tracing::warn!(%error, "could not drop expired authentication sessions");
+            }
+        }
+    }
+}
+
+/// A time this much later.
+fn later(now: MilliSecondsSinceUnixEpoch, by: Duration) -> MilliSecondsSinceUnixEpoch {
+    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+    let by = UInt::try_from(by).unwrap_or(UInt::MAX);
+    MilliSecondsSinceUnixEpoch(now.get().saturating_add(by))
+}
+
+/// What the log calls a change of a user's devices.
+fn devices_changed(user: &UserId) -> LogEntry {
+    LogEntry::Device {
+        user: OwnedUserId::from(user),
+    }
+}
+
+/// The table of an account, to tell which record was there already.
+const USER_TABLE: &str = <User as Stored>::TABLE;
