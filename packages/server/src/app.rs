@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::layer::RequestIds, appservice::Appservices, caller::Identities, config::Config,
-    rate_limit::RateLimits, room::Rooms, telemetry::Telemetry,
+    data_dir::DataDir, rate_limit::RateLimits, room::Rooms, telemetry::Telemetry, user::Users,
 };
 
 /// A handle to everything that requests share. Cheap to clone.
@@ -28,6 +28,10 @@ pub struct Services {
     pub sync: SyncEngine,
     /// The room domain.
     pub rooms: Rooms,
+    /// The account domain.
+    pub users: Users,
+    /// The data folder, locked for as long as the server lives.
+    pub data_dir: DataDir,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// The registered application services.

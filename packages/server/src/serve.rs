@@ -1,23 +1,28 @@
 //! Serving: from a configuration to open listeners, and from a signal to a clean end.
 
 mod listener;
+mod run;
+mod start;
 mod tls;
+mod user_rooms;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::{listener::ListenError, tls::TlsError};
+pub use self::{
+    listener::ListenError,
+    run::{Opened, RunError, run},
+    start::{StartError, Started, start},
+    tls::TlsError,
+};
 use self::{
     listener::{Doorman, Listener},
     tls::Certificate,
 };
 use crate::app::App;
-
-/// How often the files of certificates are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
 
 /// A server whose listeners are open.
 pub struct Server {
@@ -77,16 +82,6 @@ impl Server {
         }
     }
 
-    /// Keeps certificates fresh until the server is told to stop.
-    pub async fn until_told_to_stop(&self) {
-        loop {
-            tokio::select! {
-                () = self.app.shutdown.cancelled() => return,
-                () = tokio::time::sleep(CERTIFICATE_CHECK) => self.refresh_certificates(),
-            }
-        }
-    }
-
     /// Stops: accepts no more, lets long polls answer and open requests finish, commits what is
     /// queued and closes the database.
     pub async fn close(self) {
@@ -98,6 +93,7 @@ impl Server {
         } = self;
         doorman.closing.cancel();
         app.shutdown.cancel();
+        app.sync.stop_waiting();
         listeners.close();
         listeners.wait().await;
         let patience = app.config.http.shutdown_timeout;

@@ -1,0 +1,185 @@
+//! Starting: from a configuration to everything that requests share.
+
+use std::sync::Arc;
+
+use matryx_client::sync::{SyncEngine, SyncError, SyncOptions};
+use matryx_entity::{build::EventSigner, clock::Clock, server_identity::ServerIdentity};
+use matryx_surrealdb::{Plan, Store, StoreError};
+use ruma::OwnedServerName;
+use thiserror::Error;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::user_rooms::AccountRooms;
+use crate::{
+    api::layer::RequestIds,
+    app::{App, Services},
+    appservice::{Appservices, RegistrationError},
+    config::Config,
+    data_dir::{DataDir, DataDirError},
+    rate_limit::RateLimits,
+    room::{RoomDependencies, Rooms},
+    signing_key::{SigningKey, SigningKeyError},
+    telemetry::Telemetry,
+    user::{UserDependencies, UserError, Users},
+};
+
+/// A server that could serve, but does not listen yet.
+pub struct Started {
+    /// What its requests will share.
+    pub app: App,
+    /// The token with which the first administrator registers, while there is none.
+    pub first_admin_token: Option<String>,
+}
+
+/// Why the server can't start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The data folder can't be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// There is no signing key.
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+    /// An application service's registration can't be used.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// The database can't be opened.
+    #[error("cannot open the database")]
+    Store(#[from] StoreError),
+    /// The database belongs to a server of another name.
+    #[error(
+        "the database belongs to the server {found}, and this one is called {configured}; \
+         a server's name can never change"
+    )]
+    ServerName {
+        /// The name in the database.
+        found: OwnedServerName,
+        /// The name in the configuration.
+        configured: OwnedServerName,
+    },
+    /// The database belongs to a server with another signing key.
+    #[error(
+        "the database belongs to a server with another signing key; put back the file \
+         {file}, whose key has the fingerprint {found}"
+    )]
+    OtherKey {
+        /// The key's file.
+        file: String,
+        /// The fingerprint in the database.
+        found: String,
+    },
+    /// The caches can't be filled.
+    #[error("cannot read the log of changes")]
+    Sync(#[from] SyncError),
+    /// The accounts can't be opened.
+    #[error("cannot open the accounts")]
+    Users(#[from] UserError),
+}
+
+/// Opens the data folder, the database, the caches and the domain's services.
+///
+/// # Errors
+/// When one of them can't be opened; what was opened before is closed again.
+pub async fn start(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    telemetry: Telemetry,
+) -> Result<Started, StartError> {
+    let config = Arc::new(config);
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let key = SigningKey::load_or_generate(&data_dir)?;
+    let appservices = match &config.appservice.dir {
+        Some(folder) => Appservices::load(folder, &config.server_name)?,
+        None => Appservices::default(),
+    };
+    let store = Store::open(&config.store_config()).await?;
+    identify(&store, &config, &key, &data_dir).await?;
+
+    let tasks = TaskTracker::new();
+    let shutdown = CancellationToken::new();
+    let sync = SyncEngine::open(store.clone(), sync_options(&config), Arc::clone(&clock)).await?;
+    {
+        let (sync, shutdown) = (sync.clone(), shutdown.clone());
+        tasks.spawn(async move { sync.follow(shutdown).await });
+    }
+    let signer = EventSigner::new(config.server_name.clone(), key.pair);
+    let rooms = Rooms::new(RoomDependencies {
+        store: store.clone(),
+        sync: sync.clone(),
+        signer: Arc::new(signer),
+        clock: Arc::clone(&clock),
+        default_version: config.default_room_version.clone(),
+        tasks: tasks.clone(),
+    });
+    let users = Users::start(UserDependencies {
+        config: Arc::clone(&config),
+        store: store.clone(),
+        sync: sync.clone(),
+        rooms: Arc::new(AccountRooms(rooms.clone())),
+        appservices: appservices.clone(),
+        clock: Arc::clone(&clock),
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    })
+    .await?;
+    let first_admin_token = users.first_admin_token().await?;
+    let app = App::new(Services {
+        rate_limits: RateLimits::new(config.rate_limit.clone(), Arc::clone(&clock)),
+        request_ids: RequestIds::new(rand::random()),
+        tokens: Arc::new(users.clone()),
+        config,
+        data_dir,
+        store,
+        sync,
+        rooms,
+        users,
+        clock,
+        appservices,
+        metrics: Some(telemetry),
+        tasks,
+        shutdown,
+    });
+    Ok(Started {
+        app,
+        first_admin_token,
+    })
+}
+
+fn sync_options(config: &Config) -> SyncOptions {
+    let mut options = SyncOptions::new(config.server_name.clone());
+    options.room_bytes = config.cache.rooms.as_bytes();
+    options.user_bytes = config.cache.users.as_bytes();
+    options.receipt_bytes = config.cache.receipts.as_bytes();
+    options
+}
+
+/// Holds name and signing key against those that the database belongs to; notes them in a new one.
+async fn identify(
+    store: &Store,
+    config: &Config,
+    key: &SigningKey,
+    data_dir: &DataDir,
+) -> Result<(), StartError> {
+    let Some(known) = store.get::<ServerIdentity>(&ServerIdentity::only()).await? else {
+        let mut plan = Plan::new();
+        plan.create(&ServerIdentity {
+            server_name: config.server_name.clone(),
+            signing_key: key.fingerprint.clone(),
+        });
+        store.commit(plan).await?;
+        return Ok(());
+    };
+    if known.server_name != config.server_name {
+        return Err(StartError::ServerName {
+            found: known.server_name,
+            configured: config.server_name.clone(),
+        });
+    }
+    if known.signing_key != key.fingerprint {
+        return Err(StartError::OtherKey {
+            file: data_dir.signing_key_file().display().to_string(),
+            found: known.signing_key,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! The HTTP API against the real router, by URL. One binary, because linking is what costs.
+//!
+//! Most tests call the router in this process, over a database in memory; those of sockets,
+//! listeners and shutdown open real ones. See [`support`] for how to write one.
+#![cfg(test)]
+
+mod edge;
+mod support;
+mod walk;
