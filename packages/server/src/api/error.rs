@@ -10,6 +10,7 @@ mod rate_limit;
 pub(in crate::api) mod request;
 mod room;
 mod store;
+mod user;
 
 use std::time::Duration;
 
@@ -102,6 +103,16 @@ impl ApiError {
             ErrorKind::UnknownToken(data),
             message,
         )
+    }
+
+    /// 401 `M_USER_LOCKED`: the client keeps its session until the account is unlocked.
+    pub fn locked() -> Self {
+        let body = serde_json::json!({
+            "errcode": "M_USER_LOCKED",
+            "error": "This account has been locked",
+            "soft_logout": true,
+        });
+        Self::with_body(StatusCode::UNAUTHORIZED, &body)
     }
 
     /// 429 `M_LIMIT_EXCEEDED`, with the wait in the body and in `Retry-After`.

@@ -90,7 +90,7 @@ impl From<RequestError> for ApiError {
             RequestError::MissingToken => (StatusCode::UNAUTHORIZED, ErrorKind::MissingToken),
             RequestError::UnknownToken => return Self::unknown_token(false),
             RequestError::ExpiredToken => return Self::unknown_token(true),
-            RequestError::Locked => (StatusCode::UNAUTHORIZED, ErrorKind::UserLocked),
+            RequestError::Locked => return Self::locked(),
             RequestError::Deactivated => (StatusCode::FORBIDDEN, ErrorKind::UserDeactivated),
             RequestError::NotAnAppservice | RequestError::MasqueradedUser => {
                 (StatusCode::FORBIDDEN, ErrorKind::Forbidden)
