@@ -4,7 +4,7 @@
 //! from a template. The content is turned into text once; the content hash, the signature, the
 //! event id and the stored form are all made from that text, because this runs for every message.
 
-use std::fmt::Write;
+mod text;
 
 use base64::{
     Engine,
@@ -22,6 +22,7 @@ use ruma::{
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use self::text::{Text, quoted};
 use crate::{
     canonical::{self, CanonicalError},
     format::{self, FormatError, MAX_DEPTH, MAX_PREV_EVENTS},
@@ -314,17 +315,17 @@ impl<'a> Draft<'a> {
         let text = Text::of(&self, placement);
 
         // The content hash covers everything but hashes, signatures and unsigned.
-        let mut hasher = Sha256::new();
-        hasher.update(&text.before_content);
-        hasher.update(&self.content);
-        hasher.update(&text.before_hashes);
-        hasher.update(&text.after_hashes);
-        hasher.update(&text.redacts);
-        hasher.update(&text.before_signatures);
-        hasher.update(&text.after_signatures);
+        let mut sha256 = Sha256::new();
+        sha256.update(&text.before_content);
+        sha256.update(&self.content);
+        sha256.update(&text.before_hashes);
+        sha256.update(&text.after_hashes);
+        sha256.update(&text.redacts);
+        sha256.update(&text.before_signatures);
+        sha256.update(&text.after_signatures);
         let hashes = format!(
             "\"hashes\":{{\"sha256\":\"{}\"}},",
-            STANDARD_NO_PAD.encode(hasher.finalize())
+            STANDARD_NO_PAD.encode(sha256.finalize())
         );
 
         // Signature and reference hash cover the redacted event without signatures and unsigned;
@@ -365,87 +366,6 @@ impl<'a> Draft<'a> {
         format::check_size(json.len())?;
         Ok((event_id, json))
     }
-}
-
-/// The event's text but for content, hashes and signatures, cut where these belong: the keys of
-/// canonical JSON are in order.
-struct Text {
-    before_content: String,
-    before_hashes: String,
-    after_hashes: String,
-    redacts: String,
-    before_signatures: String,
-    after_signatures: String,
-}
-
-impl Text {
-    fn of(draft: &Draft<'_>, placement: &Placement<'_>) -> Self {
-        let mut before_content = String::with_capacity(256);
-        before_content.push_str("{\"auth_events\":");
-        push_ids(&mut before_content, &placement.auth_events);
-        before_content.push_str(",\"content\":");
-
-        let before_hashes = format!(",\"depth\":{},", placement.depth);
-
-        let mut after_hashes = String::with_capacity(128);
-        // Writing to a string can't fail.
-        let _ = write!(after_hashes, "\"origin_server_ts\":{},", draft.ts.get());
-        after_hashes.push_str("\"prev_events\":");
-        push_ids(&mut after_hashes, &placement.prev_events);
-        after_hashes.push(',');
-
-        let redacts = draft
-            .redacts
-            .as_ref()
-            .map(|id| format!("\"redacts\":{},", quoted(id.as_str())))
-            .unwrap_or_default();
-
-        let mut before_signatures = String::with_capacity(128);
-        if let Some(room_id) = placement.room_id {
-            before_signatures.push_str("\"room_id\":");
-            before_signatures.push_str(&quoted(room_id.as_str()));
-            before_signatures.push(',');
-        }
-        before_signatures.push_str("\"sender\":");
-        before_signatures.push_str(&quoted(draft.sender.as_str()));
-        before_signatures.push(',');
-
-        let mut after_signatures = String::with_capacity(64);
-        if let Some(state_key) = &draft.state_key {
-            after_signatures.push_str("\"state_key\":");
-            after_signatures.push_str(&quoted(state_key));
-            after_signatures.push(',');
-        }
-        after_signatures.push_str("\"type\":");
-        after_signatures.push_str(&quoted(&draft.kind.to_string()));
-        after_signatures.push('}');
-
-        Self {
-            before_content,
-            before_hashes,
-            after_hashes,
-            redacts,
-            before_signatures,
-            after_signatures,
-        }
-    }
-}
-
-fn push_ids(out: &mut String, ids: &[OwnedEventId]) {
-    out.push('[');
-    for (index, id) in ids.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.push_str(&quoted(id.as_str()));
-    }
-    out.push(']');
-}
-
-/// A JSON string.
-fn quoted(text: &str) -> String {
-    // A string can't fail to serialize.
-    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// The event id that the redacted text gives: the form of room versions 4 and later.

@@ -88,14 +88,15 @@ fn passes_sender(
 }
 
 fn passes_url(filter: Option<UrlFilter>, content: &RawValue) -> bool {
-    let Some(filter) = filter else {
-        return true;
-    };
     #[derive(Deserialize)]
     struct Content<'a> {
         #[serde(borrow)]
         url: Option<&'a RawValue>,
     }
+
+    let Some(filter) = filter else {
+        return true;
+    };
     let has_url = serde_json::from_str::<Content<'_>>(content.get())
         .is_ok_and(|content| content.url.is_some_and(|url| url.get().starts_with('"')));
     match filter {

@@ -4,10 +4,13 @@
 //! for what is not logged (typing). It carries everything, so the server keeps no row per token.
 //! A [`PageToken`] is a gap between two events of a room.
 
+mod packing;
+
 use std::{cmp::Ordering, fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
+use self::packing::{BitReader, BitWriter, Reader, put_varint, width};
 use crate::{
     position::{NodeNo, Position},
     room_snapshot::RoomSnapshot,
@@ -300,110 +303,5 @@ impl FromStr for PageToken {
         (token.to_string() == text)
             .then_some(token)
             .ok_or(InvalidToken)
-    }
-}
-
-/// How many bits the largest value needs.
-fn width(values: impl Iterator<Item = u64>) -> u8 {
-    let bits = values
-        .map(|value| u64::BITS - value.leading_zeros())
-        .max()
-        .unwrap_or(0);
-    u8::try_from(bits).unwrap_or(64)
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let low = u8::try_from(value & 0x7f).unwrap_or_default();
-        value >>= 7;
-        if value == 0 {
-            out.push(low);
-            return;
-        }
-        out.push(low | 0x80);
-    }
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-}
-
-impl Reader<'_> {
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.bytes.split_first()?;
-        self.bytes = rest;
-        Some(*first)
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-}
-
-/// Packs values, lowest bit first.
-struct BitWriter<'a> {
-    out: &'a mut Vec<u8>,
-    pending: u8,
-    filled: u8,
-}
-
-impl<'a> BitWriter<'a> {
-    fn new(out: &'a mut Vec<u8>) -> Self {
-        Self {
-            out,
-            pending: 0,
-            filled: 0,
-        }
-    }
-
-    fn put(&mut self, value: u64, width: u8) {
-        for bit in 0..width {
-            if value >> bit & 1 == 1 {
-                self.pending |= 1 << self.filled;
-            }
-            self.filled += 1;
-            if self.filled == 8 {
-                self.out.push(self.pending);
-                (self.pending, self.filled) = (0, 0);
-            }
-        }
-    }
-
-    fn finish(self) {
-        if self.filled > 0 {
-            self.out.push(self.pending);
-        }
-    }
-}
-
-struct BitReader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> BitReader<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
-    }
-
-    fn take(&mut self, width: u8) -> Option<u64> {
-        if width > 64 {
-            return None;
-        }
-        let mut value = 0;
-        for bit in 0..width {
-            let byte = self.bytes.get(self.at / 8)?;
-            value |= u64::from(byte >> (self.at % 8) & 1) << bit;
-            self.at += 1;
-        }
-        Some(value)
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn has_creator_field(rules: &RoomVersionRules) -> bool {
 
 const NOTHING: fn(&mut World) = |_| {};
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn general() -> Vec<Case> {
     vec![
         Case {

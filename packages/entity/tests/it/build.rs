@@ -249,7 +249,7 @@ fn a_built_event_can_be_checked_before_it_is_in_the_room() {
     let pdu = world
         .build(
             "mallory",
-            EventTemplate::message(TimelineEventType::RoomMessage, Default::default()),
+            EventTemplate::message(TimelineEventType::RoomMessage, BTreeMap::default()),
         )
         .unwrap();
     let denied = auth::authorize(world.rules, &pdu, &world.room).unwrap_err();

@@ -10,6 +10,7 @@ mod filter_match;
 mod format;
 mod glob;
 mod push;
+mod push_edit;
 mod redact;
 mod resolve;
 mod token;

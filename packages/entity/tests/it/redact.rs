@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use matryx_entity::{
     build::EventTemplate,
     redact::{may_redact, redacted_json},
@@ -12,12 +14,12 @@ use crate::{
     world::{World, template},
 };
 
+/// In which versions what remains.
+type Kept = (RangeInclusive<u8>, Value);
+
 /// Which content remains, by type: `(type, content, [(versions, what remains)])`.
-fn table() -> Vec<(
-    &'static str,
-    Value,
-    Vec<(std::ops::RangeInclusive<u8>, Value)>,
-)> {
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn table() -> Vec<(&'static str, Value, Vec<Kept>)> {
     let signed = json!({ "mxid": "@b:here.org", "token": "t", "signatures": {} });
     let member = json!({
         "membership": "join", "displayname": "d", "avatar_url": "mxc://a/b", "reason": "r",

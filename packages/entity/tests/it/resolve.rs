@@ -357,7 +357,7 @@ fn one_state_is_itself_and_none_is_empty() {
     let state = server.after[&id("dan")].clone();
     let fetch = |_: &EventId| -> Option<Arc<Pdu>> { panic!("no event is needed") };
     assert_eq!(
-        resolve(server.rules, &[state.clone()], fetch).unwrap(),
+        resolve(server.rules, std::slice::from_ref(&state), fetch).unwrap(),
         state
     );
     assert_eq!(

@@ -176,10 +176,10 @@ proptest! {
             prop_assert_eq!(viewer.sees(event), naive.sees(index), "event {}", index);
         }
         let stranger = Viewer::stranger(&world.room);
-        for index in 0..history.len() {
+        for (index, happening) in history.iter().enumerate() {
             let event = &world.room.recent[usize::try_from(first).unwrap() - 1 + index];
             let readable = naive.visibility_before(index) == "world_readable"
-                || matches!(history[index], Happening::Visibility("world_readable"));
+                || matches!(happening, Happening::Visibility("world_readable"));
             prop_assert_eq!(stranger.sees(event), readable, "event {}", index);
         }
     }

@@ -13,7 +13,7 @@ use matryx_entity::{
     timeline::TimelineEvent,
 };
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedUserId, RoomVersionId, ServerName, UInt, UserId,
+    MilliSecondsSinceUnixEpoch, OwnedUserId, RoomVersionId, UInt, UserId,
     events::TimelineEventType, owned_room_id, owned_server_name,
     room_version_rules::RoomVersionRules, serde::Base64, signatures::Ed25519KeyPair,
 };
@@ -219,9 +219,8 @@ impl World {
             .into_iter()
             .collect();
         let extremities = vec![event.pdu.event_id().to_owned()];
-        let local: &ServerName = self.signer.server_name();
         self.room
-            .apply(&event, extremities, changes, &local.to_owned());
+            .apply(&event, extremities, changes, self.signer.server_name());
         event
     }
 }

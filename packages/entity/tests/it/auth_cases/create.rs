@@ -111,7 +111,7 @@ fn additional_creators_are_user_ids_from_version_12_on() {
     for version in &SUPPORTED {
         let with = |creators: Value| {
             create(version, |json| {
-                json["content"]["additional_creators"] = creators
+                json["content"]["additional_creators"] = creators;
             })
         };
         judge_create(version, &with(json!(["@bob:there.org"]))).unwrap();
@@ -185,7 +185,7 @@ fn auth_events_are_known_and_of_this_room() {
 
         let power = id_of(&world, "m.room.power_levels", "");
         let elsewhere = altered(&known[&power], |json| {
-            json["room_id"] = json!("!other:here.org")
+            json["room_id"] = json!("!other:here.org");
         });
         let own = known.insert(power.clone(), Arc::new(elsewhere)).unwrap();
         assert_eq!(
