@@ -4,6 +4,7 @@ pub mod api;
 pub mod app;
 pub mod appservice;
 pub mod caller;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_dir;

@@ -16,7 +16,7 @@ pub use self::{
     listener::ListenError,
     run::{Opened, RunError, run},
     start::{StartError, Started, start},
-    tls::TlsError,
+    tls::{TlsError, check_certificate},
 };
 use self::{
     listener::{Doorman, Listener},

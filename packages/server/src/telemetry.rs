@@ -15,6 +15,7 @@ use tracing_subscriber::{
     util::{SubscriberInitExt as _, TryInitError},
 };
 
+pub(crate) use self::process::max_open_files;
 use crate::config::{Log, LogFormat};
 
 /// Upper ends of the buckets of every histogram of seconds.

@@ -49,6 +49,14 @@ pub(super) struct Certificate {
     modified: parking_lot::Mutex<[Option<SystemTime>; 2]>,
 }
 
+/// Reads the files of a certificate, to see whether they can be used.
+///
+/// # Errors
+/// When they can't.
+pub fn check_certificate(files: &config::Tls) -> Result<(), TlsError> {
+    read(files).map(drop)
+}
+
 impl Certificate {
     /// Reads the files.
     pub(super) fn load(files: config::Tls) -> Result<Arc<Self>, TlsError> {
