@@ -19,6 +19,7 @@ mod follower;
 mod index;
 mod load_room;
 mod load_user;
+mod meter;
 mod receipts;
 mod request;
 mod rooms;

@@ -24,6 +24,10 @@ use super::{cache::Weigh, error::SyncError};
 /// How many records one query fetches by key.
 pub(crate) const BATCH: usize = 500;
 
+/// [`RoomSnapshot::MAX_RECENT`] as a distance between places.
+const MAX_RECENT: i64 = 64;
+const _: () = assert!(RoomSnapshot::MAX_RECENT == 64);
+
 /// How many keys one round of the search for the head probes.
 const PROBES: i64 = 16;
 
@@ -114,7 +118,7 @@ async fn load_recent(
     head: i64,
     events: &mut Loaded,
 ) -> Result<(), SyncError> {
-    let first = (head - RoomSnapshot::MAX_RECENT as i64 + 1).max(1);
+    let first = (head - MAX_RECENT + 1).max(1);
     if head < 1 {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use ruma::{
 };
 
 /// The longest time that a long poll sleeps.
-pub const MAX_TIMEOUT: Duration = Duration::from_secs(180);
+pub const MAX_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The most events of one room's timeline in one response.
 pub const MAX_TIMELINE: usize = 100;

@@ -133,7 +133,9 @@ impl Typing {
             }
             ended
         };
-        ended.into_iter().for_each(|room| self.wake(room));
+        for room in ended {
+            self.wake(room);
+        }
     }
 
     /// The nearest deadline.

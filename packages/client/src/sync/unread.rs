@@ -2,7 +2,7 @@
 //!
 //! A fold holds the events that notify one user in one room, as far as it has counted. A read
 //! advances it over the events since, with the user's push rules, and leaves out what the user's
-//! receipts cover. A cold fold looks at the newest [`MAX_FOLDED`] events at most.
+//! receipts cover. A cold fold looks at the newest [`MAX_LOOKED_AT`] events at most.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,8 +16,11 @@ use serde::Deserialize;
 
 use super::{cache::Weigh, engine::SyncEngine, error::SyncError, user_view::UserView};
 
-/// How many events a cold fold looks at, and how many unread ones a fold remembers.
+/// How many unread events a fold remembers.
 const MAX_FOLDED: usize = 1000;
+
+/// How many events a cold fold looks at.
+const MAX_LOOKED_AT: i64 = 1000;
 
 /// The notifying events of one user in one room.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +142,7 @@ impl SyncEngine {
         }
         let mut fold = known.map_or_else(
             || Fold {
-                counted_to: markers.all.max(room.head - MAX_FOLDED as i64),
+                counted_to: markers.all.max(room.head - MAX_LOOKED_AT),
                 rules,
                 counted: Vec::new(),
             },
@@ -166,7 +169,7 @@ impl SyncEngine {
         let viewer = Viewer::new(&user.user, Some(member), room);
         let first = room.recent.front().map_or(room.head + 1, |event| event.pos);
         if fold.counted_to + 1 < first {
-            let from = (fold.counted_to + 1).max(room.head - MAX_FOLDED as i64);
+            let from = (fold.counted_to + 1).max(room.head - MAX_LOOKED_AT);
             let range = KeyRange::inclusive(&key![room.no, from], &key![room.no, first - 1]);
             for row in self.inner.store.range::<EventRow>(range).await? {
                 let event = TimelineEvent::from_row(row, &room.room_id)?;

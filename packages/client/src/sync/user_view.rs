@@ -102,40 +102,32 @@ impl UserView {
     /// Puts account data in place.
     pub(crate) fn set_account_data(&mut self, data: Arc<AccountData>) {
         self.note(data.at);
-        match &data.room {
-            Some(room) => {
-                let kinds = self.room_account_data.entry(room.clone()).or_default();
-                kinds.insert(data.kind.clone(), data);
-            }
-            None => {
-                self.account_data
-                    .insert(data.kind.clone(), Arc::clone(&data));
-                self.derive(&data);
-            }
+        if let Some(room) = &data.room {
+            let kinds = self.room_account_data.entry(room.clone()).or_default();
+            kinds.insert(data.kind.clone(), data);
+        } else {
+            self.derive(&data);
+            self.account_data.insert(data.kind.clone(), data);
         }
     }
 
     /// Takes account data away.
     pub(crate) fn remove_account_data(&mut self, room: Option<&RoomId>, kind: &str, at: Position) {
         self.note(at);
-        match room {
-            Some(room) => {
-                if let Some(kinds) = self.room_account_data.get_mut(room) {
-                    kinds.remove(kind);
-                }
+        if let Some(room) = room {
+            if let Some(kinds) = self.room_account_data.get_mut(room) {
+                kinds.remove(kind);
             }
-            None => {
-                self.account_data.remove(kind);
-                let user = self.user.clone();
-                self.derive(&AccountData {
-                    user,
-                    room: None,
-                    kind: kind.to_owned(),
-                    content: String::new(),
-                    at,
-                });
-            }
+            return;
         }
+        self.account_data.remove(kind);
+        self.derive(&AccountData {
+            user: self.user.clone(),
+            room: None,
+            kind: kind.to_owned(),
+            content: String::new(),
+            at,
+        });
     }
 
     fn note(&mut self, at: Position) {

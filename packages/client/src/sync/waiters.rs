@@ -50,7 +50,7 @@ impl Waiters {
     /// Wakes the long polls of one user.
     pub(crate) fn wake_user(&self, user: &UserId) {
         if let Some(bells) = self.by_user.lock().get(user) {
-            bells.iter().for_each(|bell| bell.notify_one());
+            ring(bells);
         }
     }
 
@@ -59,11 +59,11 @@ impl Waiters {
         let by_user = self.by_user.lock();
         if users.len() <= by_user.len() {
             for bells in users.iter().filter_map(|user| by_user.get(user)) {
-                bells.iter().for_each(|bell| bell.notify_one());
+                ring(bells);
             }
         } else {
             for (_, bells) in by_user.iter().filter(|(user, _)| users.contains(*user)) {
-                bells.iter().for_each(|bell| bell.notify_one());
+                ring(bells);
             }
         }
     }
@@ -76,8 +76,14 @@ impl Waiters {
             .iter()
             .filter(|(user, _)| concerned(user))
         {
-            bells.iter().for_each(|bell| bell.notify_one());
+            ring(bells);
         }
+    }
+}
+
+fn ring(bells: &[Arc<Notify>]) {
+    for bell in bells {
+        bell.notify_one();
     }
 }
 

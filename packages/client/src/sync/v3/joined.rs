@@ -36,10 +36,8 @@ impl View<'_> {
         if touch.events || full {
             let stretch = Stretch { from, to: i64::MAX };
             let mut found = self.timeline(&room, member, stretch).await?;
-            if is_new && self.since.is_some() {
-                let begins = found.window.first().is_some_and(|event| event.pos == 1);
-                found.limited |= !begins;
-            }
+            // The client may hold a part of the room from before it left; that does not connect.
+            found.limited |= is_new && self.since.is_some();
             let summary = self.summary(&room, &found, full);
             let heroes = summary.as_ref().map(|summary| summary.heroes.as_slice());
             let state = self

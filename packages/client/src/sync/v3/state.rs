@@ -48,10 +48,10 @@ impl View<'_> {
         let found = request.found;
         let needed = members.needed(self, found, request.heroes);
         let mut chosen = match request.extent {
-            Extent::Full => self.all_slots(request, needed.as_ref()),
+            Extent::Full => all_slots(request, needed.as_ref()),
             Extent::Since(since) => {
                 let slots = self.changed_slots(request, since).await?;
-                self.holders(request, slots, |user| {
+                holders(request, slots, |user| {
                     needed.as_ref().is_none_or(|needed| needed.contains(user))
                         || members.knows(request.room.no, user)
                 })
@@ -88,42 +88,6 @@ impl View<'_> {
     /// Is it part of this moment? What is newer comes with the next response.
     fn covers(&self, event: &TimelineEvent) -> bool {
         self.now.covers(event.at())
-    }
-
-    fn all_slots(
-        &self,
-        request: &StateRequest<'_>,
-        needed: Option<&BTreeSet<OwnedUserId>>,
-    ) -> Vec<Arc<TimelineEvent>> {
-        let Some(needed) = needed else {
-            return request.held.state().cloned().collect();
-        };
-        let mut chosen = Vec::new();
-        for (kind, slots) in request.held.slots_by_kind() {
-            if *kind == StateEventType::RoomMember {
-                let members = needed.iter().filter_map(|user| slots.get(user.as_str()));
-                chosen.extend(members.cloned());
-            } else {
-                chosen.extend(slots.values().cloned());
-            }
-        }
-        chosen
-    }
-
-    /// The events that hold some slots at the end of the timeline.
-    fn holders(
-        &self,
-        request: &StateRequest<'_>,
-        slots: HashSet<Slot>,
-        wants_member: impl Fn(&OwnedUserId) -> bool,
-    ) -> Vec<Arc<TimelineEvent>> {
-        let wanted = slots.into_iter().filter(|(kind, key)| {
-            *kind != StateEventType::RoomMember
-                || OwnedUserId::try_from(key.as_str()).is_ok_and(|user| wants_member(&user))
-        });
-        wanted
-            .filter_map(|(kind, key)| request.held.get(&kind, &key).cloned())
-            .collect()
     }
 
     /// The slots that changed hands within the window.
@@ -216,6 +180,40 @@ impl View<'_> {
         }
         Ok(earlier.into_values().collect())
     }
+}
+
+fn all_slots(
+    request: &StateRequest<'_>,
+    needed: Option<&BTreeSet<OwnedUserId>>,
+) -> Vec<Arc<TimelineEvent>> {
+    let Some(needed) = needed else {
+        return request.held.state().cloned().collect();
+    };
+    let mut chosen = Vec::new();
+    for (kind, slots) in request.held.slots_by_kind() {
+        if *kind == StateEventType::RoomMember {
+            let members = needed.iter().filter_map(|user| slots.get(user.as_str()));
+            chosen.extend(members.cloned());
+        } else {
+            chosen.extend(slots.values().cloned());
+        }
+    }
+    chosen
+}
+
+/// The events that hold some slots at the end of the timeline.
+fn holders(
+    request: &StateRequest<'_>,
+    slots: HashSet<Slot>,
+    wants_member: impl Fn(&OwnedUserId) -> bool,
+) -> Vec<Arc<TimelineEvent>> {
+    let wanted = slots.into_iter().filter(|(kind, key)| {
+        *kind != StateEventType::RoomMember
+            || OwnedUserId::try_from(key.as_str()).is_ok_and(|user| wants_member(&user))
+    });
+    wanted
+        .filter_map(|(kind, key)| request.held.get(&kind, &key).cloned())
+        .collect()
 }
 
 fn slot_of(event: &TimelineEvent) -> Option<Slot> {

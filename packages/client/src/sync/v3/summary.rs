@@ -1,6 +1,6 @@
 //! The `summary` of one room: member counts, and heroes for a room without a name.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use matryx_entity::room_snapshot::{RoomSnapshot, membership_of};
 use ruma::{
@@ -84,22 +84,19 @@ fn first_members(
     own: &UserId,
     wanted: impl Fn(&MembershipState) -> bool,
 ) -> Vec<OwnedUserId> {
-    let mut first = BTreeMap::new();
+    let mut first = BTreeSet::new();
     for (key, event) in room.slots(&StateEventType::RoomMember) {
         let place = (event.pos, key);
-        let is_early = first.len() < HEROES
-            || first
-                .last_key_value()
-                .is_some_and(|(last, ())| place < *last);
+        let is_early = first.len() < HEROES || first.last().is_some_and(|last| place < *last);
         if is_early && key != own.as_str() && wanted(&membership_of(event)) {
-            first.insert(place, ());
+            first.insert(place);
             if first.len() > HEROES {
                 first.pop_last();
             }
         }
     }
     first
-        .into_keys()
+        .into_iter()
         .filter_map(|(_, key)| OwnedUserId::try_from(key).ok())
         .collect()
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use matryx_entity::{filter_match::wants_room, member::Member, receipt::Receipt, room_no::RoomNo};
+use matryx_entity::{
+    filter_match::wants_room, member::Member, position::Position, receipt::Receipt, room_no::RoomNo,
+};
 use ruma::events::room::member::MembershipState;
 
 use super::view::{Changes, View};
@@ -77,10 +79,7 @@ impl Window {
 }
 
 /// The rooms of which the user's own membership may have changed.
-fn own_rooms(
-    view: &View<'_>,
-    changes: &[(matryx_entity::position::Position, Change)],
-) -> Vec<RoomNo> {
+fn own_rooms(view: &View<'_>, changes: &[(Position, Change)]) -> Vec<RoomNo> {
     let user = &view.user.user;
     let mut rooms: Vec<RoomNo> = changes
         .iter()
@@ -99,12 +98,10 @@ fn own_rooms(
 }
 
 /// The joined rooms in which something happened.
-fn touched(
-    view: &View<'_>,
-    changes: Vec<(matryx_entity::position::Position, Change)>,
-) -> BTreeMap<RoomNo, Touch> {
+fn touched(view: &View<'_>, changes: Vec<(Position, Change)>) -> BTreeMap<RoomNo, Touch> {
     let mut rooms = BTreeMap::<RoomNo, Touch>::new();
     let is_joined = |room: RoomNo| view.user.membership(room) == MembershipState::Join;
+    let sees = |receipt: &Receipt| !receipt.is_private() || receipt.user == view.user.user;
     let quiet = || Touch {
         receipts: Some(Vec::new()),
         events: false,
@@ -114,11 +111,9 @@ fn touched(
             Change::Event { room, .. } if is_joined(room) => {
                 rooms.entry(room).or_insert_with(quiet).events = true;
             }
-            Change::Receipt(receipt) if is_joined(receipt.room) => {
-                if !receipt.is_private() || receipt.user == view.user.user {
-                    let touch = rooms.entry(receipt.room).or_insert_with(quiet);
-                    touch.receipts.get_or_insert_default().push(receipt);
-                }
+            Change::Receipt(receipt) if is_joined(receipt.room) && sees(&receipt) => {
+                let touch = rooms.entry(receipt.room).or_insert_with(quiet);
+                touch.receipts.get_or_insert_default().push(receipt);
             }
             Change::AccountData { user } if user == view.user.user => {
                 for room in rooms_with_new_account_data(view) {
