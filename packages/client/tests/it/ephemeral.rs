@@ -3,7 +3,10 @@
 use ruma::{MilliSecondsSinceUnixEpoch, UInt, api::client::sync::sync_events::v3::Response};
 use serde_json::{Value, json};
 
-use crate::world::{World, joined, user, value};
+use crate::{
+    response::{joined, value},
+    world::{World, user},
+};
 
 fn ephemeral(
     world: &World,

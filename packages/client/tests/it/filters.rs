@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::world::{World, filter, ids, joined, slots, user, value};
+use crate::{
+    response::{ids, joined, slots, value},
+    world::{World, filter, user},
+};
 
 #[tokio::test]
 async fn rooms_are_chosen_by_the_filter() {

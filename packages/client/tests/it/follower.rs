@@ -8,7 +8,10 @@ use matryx_surrealdb::CommittedBatch;
 use ruma::events::room::member::MembershipState;
 use serde_json::json;
 
-use crate::world::{World, ids, joined, left, user, value};
+use crate::{
+    response::{ids, joined, left, value},
+    world::{World, user},
+};
 
 /// Waits until the engine has applied all that is committed.
 async fn settled(world: &World) {

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::world::{World, filter, ids, joined, state_ids, user, value};
+use crate::{
+    response::{ids, joined, state_ids, value},
+    world::{World, filter, user},
+};
 
 #[tokio::test]
 async fn nothing_new_is_an_empty_response_with_the_same_token() {

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::world::{World, ids, joined, slots, user, value};
+use crate::{
+    response::{ids, joined, slots, value},
+    world::{World, user},
+};
 
 #[tokio::test]
 async fn a_joined_room_comes_with_timeline_state_and_summary() {
@@ -74,7 +77,7 @@ async fn the_slot_that_the_timeline_changes_has_its_earlier_holder_in_state() {
         .await;
     let response = world.initial(&alice).await;
     let room = joined(&world, &response, room);
-    assert!(crate::world::state_ids(&room.state).contains(&first));
+    assert!(crate::response::state_ids(&room.state).contains(&first));
     let last = value(room.timeline.events.last().unwrap());
     assert_eq!(last["event_id"], json!(second));
     assert_eq!(last["unsigned"]["prev_content"], json!({"topic": "a"}));

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use ruma::api::client::{filter::FilterDefinition, sync::sync_events::v3::Response};
 use serde_json::json;
 
-use crate::world::{World, filter, joined, slots, user};
+use crate::{
+    response::{joined, slots},
+    world::{World, filter, user},
+};
 
 fn lazy(redundant: bool) -> Arc<FilterDefinition> {
     filter(json!({"room": {

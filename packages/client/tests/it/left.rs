@@ -3,7 +3,10 @@
 use ruma::events::room::member::MembershipState;
 use serde_json::json;
 
-use crate::world::{World, filter, ids, left, slots, state_ids, user};
+use crate::{
+    response::{ids, left, slots, state_ids},
+    world::{World, filter, user},
+};
 
 #[tokio::test]
 async fn a_leave_ends_the_timeline() {

@@ -10,6 +10,7 @@ mod lazy;
 mod left;
 mod membership;
 mod random;
+mod response;
 mod restart;
 mod state;
 mod transactions;

@@ -10,7 +10,10 @@ use ruma::{
 };
 use serde_json::json;
 
-use crate::world::{World, filter, ids, slots, user, value};
+use crate::{
+    response::{ids, slots, value},
+    world::{World, filter, user},
+};
 
 /// A small generator, so that a failure can be repeated.
 struct Dice(u64);
@@ -61,7 +64,8 @@ impl Client {
                 }
             }
         }
-        for room_id in response.rooms.leave.keys() {
+        let gone = response.rooms.leave.keys();
+        for room_id in gone.chain(response.rooms.invite.keys()) {
             self.seen.remove(room_id.as_str());
             self.state.remove(room_id.as_str());
         }
@@ -207,7 +211,7 @@ async fn two_devices_with_different_tokens_see_the_same() {
     let by_old = world.since(&alice, &old).await;
     let by_new = world.since(&alice, &new).await;
     let events = |response: &Response| {
-        let joined = crate::world::joined(&world, response, room);
+        let joined = crate::response::joined(&world, response, room);
         assert!(slots(&joined.state).is_empty());
         ids(&joined.timeline.events)
     };

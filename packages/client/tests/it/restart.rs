@@ -4,7 +4,10 @@ use matryx_client::sync::FollowerMode;
 use ruma::events::room::member::MembershipState;
 use serde_json::json;
 
-use crate::world::{World, ids, joined, left, state_ids, user};
+use crate::{
+    response::{ids, joined, left, state_ids},
+    world::{World, user},
+};
 
 #[tokio::test]
 async fn a_token_from_before_a_restart_still_works() {
@@ -97,14 +100,7 @@ async fn a_cache_that_is_too_small_is_only_slower() {
     small.user_bytes = 1;
     small.receipt_bytes = 1;
     small.unread_bytes = 1;
-    let (rooms_before, members, store) = (
-        std::mem::take(&mut world.rooms),
-        std::mem::take(&mut world.members),
-        world.store.clone(),
-    );
-    let mut world = World::on(store, small).await;
-    world.rooms = rooms_before;
-    world.members = members;
+    world.restart_with(small).await;
     let first = world.initial(&alice).await;
     assert_eq!(first.rooms.join.len(), 5);
     let name = world

@@ -3,7 +3,10 @@
 use ruma::api::client::sync::sync_events::v3::State;
 use serde_json::json;
 
-use crate::world::{World, filter, ids, joined, state_ids, user};
+use crate::{
+    response::{ids, joined, state_ids},
+    world::{World, filter, user},
+};
 
 #[tokio::test]
 async fn state_after_is_the_state_at_the_end_of_the_timeline() {

@@ -5,7 +5,10 @@ use matryx_entity::log::ClientTransaction;
 use ruma::device_id;
 use serde_json::json;
 
-use crate::world::{Draft, World, joined, user, value};
+use crate::{
+    response::{joined, value},
+    world::{Draft, World, user},
+};
 
 #[tokio::test]
 async fn only_the_sending_device_sees_its_transaction_also_after_a_restart() {

@@ -3,7 +3,10 @@
 use ruma::api::client::sync::sync_events::v3::Response;
 use serde_json::json;
 
-use crate::world::{Draft, World, filter, joined, user};
+use crate::{
+    response::joined,
+    world::{Draft, World, filter, user},
+};
 
 fn counts(world: &World, response: &Response, room: matryx_entity::room_no::RoomNo) -> (u64, u64) {
     let unread = &joined(world, response, room).unread_notifications;

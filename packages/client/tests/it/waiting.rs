@@ -9,7 +9,10 @@ use ruma::{
 };
 use serde_json::json;
 
-use crate::world::{World, joined, request, user};
+use crate::{
+    response::joined,
+    world::{World, request, user},
+};
 
 /// A long poll in the background.
 struct Poll(tokio::task::JoinSet<Result<Response, SyncError>>);

@@ -141,7 +141,7 @@ impl Walk<'_> {
             return;
         }
         self.found.window.push(Arc::clone(event));
-        let wanted = self.viewer.sees(event)
+        let wanted = (self.is_own_membership(event) || self.viewer.sees(event))
             && !self.view.ignores(event)
             && passes_event(&self.view.filter().room.timeline, event);
         if !wanted {
@@ -152,6 +152,13 @@ impl Walk<'_> {
         } else {
             self.more = true;
         }
+    }
+
+    /// What happens to the user's own membership concerns them, also when they are outside: a ban
+    /// that is lifted, say.
+    fn is_own_membership(&self, event: &TimelineEvent) -> bool {
+        *event.pdu.kind() == TimelineEventType::RoomMember
+            && event.pdu.state_key() == Some(self.view.user.user.as_str())
     }
 
     fn wants_older(&self) -> bool {
