@@ -82,7 +82,9 @@ impl Rooms {
             .map(MembershipState::from)
             .ok_or_else(|| RoomError::BadJson("`membership` is missing".to_owned()))?;
         match membership {
-            MembershipState::Join => self.join_now(room, &target, content).await,
+            MembershipState::Join if sender == target => {
+                self.join_now(room, &target, content).await
+            }
             MembershipState::Invite => self.invite_now(room, sender, &target, content).await,
             _ => self.put_member(room, sender, &target, content).await,
         }

@@ -5,5 +5,6 @@
 #![cfg(test)]
 
 mod edge;
+mod rooms;
 mod support;
 mod walk;

@@ -1,0 +1,5 @@
+//! Rooms.
+
+mod create_room;
+mod membership;
+mod send;

@@ -1,0 +1,381 @@
+//! Invite, join, knock, leave, forget, kick, ban, unban.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestServer, TestUser, encode};
+
+async fn act(user: &TestUser, room: &str, what: &str, target: Option<&TestUser>) -> Answer {
+    let path = format!("/_matrix/client/v3/rooms/{}/{what}", encode(room));
+    let body = match target {
+        Some(target) => json!({ "user_id": target.id, "reason": "because" }),
+        None => json!({}),
+    };
+    user.post(&path).json(&body).send().await
+}
+
+async fn membership(asker: &TestUser, room: &str, of: &TestUser) -> Value {
+    let (room, user) = (encode(room), encode(&of.id));
+    let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{user}");
+    asker.get(&path).send().await.ok()["membership"].clone()
+}
+
+async fn set_state(user: &TestUser, room: &str, kind: &str, content: Value) -> Answer {
+    let path = format!("/_matrix/client/v3/rooms/{}/state/{kind}/", encode(room));
+    user.put(&path).json(&content).send().await
+}
+
+struct People {
+    server: TestServer,
+    alice: TestUser,
+    bob: TestUser,
+    carol: TestUser,
+}
+
+async fn people() -> People {
+    let server = TestServer::start().await;
+    People {
+        alice: server.register("alice").await,
+        bob: server.register("bob").await,
+        carol: server.register("carol").await,
+        server,
+    }
+}
+
+#[tokio::test]
+async fn a_public_room_lets_everybody_in_and_joining_twice_is_fine() {
+    let People { alice, bob, .. } = people().await;
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    for _ in 0..2 {
+        assert_eq!(act(&bob, &room, "join", None).await.ok()["room_id"], room);
+    }
+    assert_eq!(membership(&alice, &room, &bob).await, "join");
+}
+
+#[tokio::test]
+async fn an_alias_leads_to_the_room() {
+    let People { alice, bob, .. } = people().await;
+    let body = json!({ "preset": "public_chat", "room_alias_name": "lobby" });
+    let room = alice.create_room(body).await;
+    let join = async |alias: &str| {
+        let path = format!("/_matrix/client/v3/join/{}", encode(alias));
+        bob.post(&path).json(&json!({})).send().await
+    };
+    assert_eq!(join("#lobby:test.example").await.ok()["room_id"], room);
+    join("#nowhere:test.example")
+        .await
+        .error(404, "M_NOT_FOUND");
+    join("!nowhere:test.example")
+        .await
+        .error(404, "M_NOT_FOUND");
+    join("nonsense").await.error(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn a_private_room_wants_an_invite() {
+    let People {
+        alice, bob, carol, ..
+    } = people().await;
+    let room = alice.create_room(json!({})).await;
+    act(&bob, &room, "join", None)
+        .await
+        .error(403, "M_FORBIDDEN");
+    act(&carol, &room, "invite", Some(&bob))
+        .await
+        .error(403, "M_FORBIDDEN");
+    act(&alice, &room, "invite", Some(&bob)).await.ok();
+    assert_eq!(membership(&alice, &room, &bob).await, "invite");
+    let invite = &bob.sync(None).await["rooms"]["invite"][&room]["invite_state"]["events"];
+    let kinds: Vec<_> = invite
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["type"])
+        .collect();
+    assert!(kinds.contains(&&json!("m.room.create")), "{kinds:?}");
+    assert!(kinds.contains(&&json!("m.room.join_rules")), "{kinds:?}");
+    act(&bob, &room, "join", None).await.ok();
+    act(&alice, &room, "invite", Some(&bob))
+        .await
+        .error(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn an_invite_is_rejected_or_taken_back() {
+    let People { alice, bob, .. } = people().await;
+    let room = alice.create_room(json!({ "invite": [bob.id] })).await;
+    act(&bob, &room, "leave", None).await.ok();
+    assert_eq!(membership(&alice, &room, &bob).await, "leave");
+    act(&bob, &room, "join", None)
+        .await
+        .error(403, "M_FORBIDDEN");
+    act(&alice, &room, "invite", Some(&bob)).await.ok();
+    act(&alice, &room, "kick", Some(&bob)).await.ok();
+    act(&bob, &room, "join", None)
+        .await
+        .error(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn who_left_may_leave_again_and_who_never_came_may_not() {
+    let People {
+        alice, bob, carol, ..
+    } = people().await;
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    bob.join(&room).await;
+    for _ in 0..2 {
+        act(&bob, &room, "leave", None).await.ok();
+    }
+    act(&carol, &room, "leave", None)
+        .await
+        .error(403, "M_FORBIDDEN");
+    bob.join(&room).await;
+    assert_eq!(membership(&alice, &room, &bob).await, "join");
+}
+
+#[tokio::test]
+async fn the_powerful_kick_ban_and_unban() {
+    let People {
+        alice, bob, carol, ..
+    } = people().await;
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    bob.join(&room).await;
+    carol.join(&room).await;
+    for what in ["kick", "ban"] {
+        act(&carol, &room, what, Some(&bob))
+            .await
+            .error(403, "M_FORBIDDEN");
+        act(&carol, &room, what, Some(&alice))
+            .await
+            .error(403, "M_FORBIDDEN");
+    }
+    act(&alice, &room, "kick", Some(&bob)).await.ok();
+    assert_eq!(membership(&alice, &room, &bob).await, "leave");
+    act(&alice, &room, "kick", Some(&bob))
+        .await
+        .error(403, "M_FORBIDDEN");
+    bob.join(&room).await;
+    act(&alice, &room, "ban", Some(&bob)).await.ok();
+    act(&bob, &room, "join", None)
+        .await
+        .error(403, "M_FORBIDDEN");
+    act(&alice, &room, "invite", Some(&bob))
+        .await
+        .error(403, "M_FORBIDDEN");
+    act(&bob, &room, "leave", None)
+        .await
+        .error(403, "M_FORBIDDEN");
+    act(&alice, &room, "unban", Some(&carol))
+        .await
+        .error(403, "M_FORBIDDEN");
+    act(&alice, &room, "unban", Some(&bob)).await.ok();
+    act(&bob, &room, "join", None).await.ok();
+}
+
+#[tokio::test]
+async fn a_knock_waits_for_an_invite() {
+    let People {
+        alice, bob, carol, ..
+    } = people().await;
+    let room = alice.create_room(json!({})).await;
+    let knock = async |user: &TestUser| {
+        let path = format!("/_matrix/client/v3/knock/{}", encode(&room));
+        user.post(&path)
+            .json(&json!({ "reason": "please" }))
+            .send()
+            .await
+    };
+    knock(&bob).await.error(403, "M_FORBIDDEN");
+    set_state(
+        &alice,
+        &room,
+        "m.room.join_rules",
+        json!({ "join_rule": "knock" }),
+    )
+    .await
+    .ok();
+    knock(&bob).await.ok();
+    assert_eq!(membership(&alice, &room, &bob).await, "knock");
+    assert!(bob.sync(None).await["rooms"]["knock"][&room].is_object());
+    act(&bob, &room, "join", None)
+        .await
+        .error(403, "M_FORBIDDEN");
+    act(&alice, &room, "invite", Some(&bob)).await.ok();
+    act(&bob, &room, "join", None).await.ok();
+    knock(&bob).await.error(403, "M_FORBIDDEN");
+    knock(&carol).await.ok();
+    act(&carol, &room, "leave", None).await.ok();
+    act(&alice, &room, "ban", Some(&carol)).await.ok();
+    knock(&carol).await.error(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn a_restricted_room_lets_members_of_another_in() {
+    let People {
+        alice, bob, carol, ..
+    } = people().await;
+    for version in ["8", "10", "11", "12"] {
+        let space = alice.create_room(json!({ "preset": "public_chat" })).await;
+        let room = alice
+            .create_room(json!({
+                "room_version": version,
+                "power_level_content_override": { "invite": 50 },
+            }))
+            .await;
+        let rule = json!({
+            "join_rule": "restricted",
+            "allow": [{ "type": "m.room_membership", "room_id": space }],
+        });
+        set_state(&alice, &room, "m.room.join_rules", rule)
+            .await
+            .ok();
+        act(&bob, &room, "join", None)
+            .await
+            .error(403, "M_FORBIDDEN");
+        bob.join(&space).await;
+        act(&bob, &room, "join", None).await.ok();
+        // Once in, a change of name needs nobody's permission.
+        let path = format!("/_matrix/client/v3/profile/{}/displayname", encode(&bob.id));
+        bob.put(&path)
+            .json(&json!({ "displayname": version }))
+            .send()
+            .await
+            .ok();
+        act(&alice, &room, "invite", Some(&carol)).await.ok();
+        act(&carol, &room, "join", None).await.ok();
+        act(&carol, &room, "leave", None).await.ok();
+        // Nobody with the power to invite is left.
+        act(&alice, &room, "leave", None).await.ok();
+        carol.join(&space).await;
+        act(&carol, &room, "join", None)
+            .await
+            .error(400, "M_UNABLE_TO_GRANT_JOIN");
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_room_is_gone_until_joined_again() {
+    let People { alice, bob, .. } = people().await;
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    bob.join(&room).await;
+    act(&bob, &room, "forget", None)
+        .await
+        .error(400, "M_UNKNOWN");
+    act(&bob, &room, "leave", None).await.ok();
+    for _ in 0..2 {
+        act(&bob, &room, "forget", None).await.ok();
+    }
+    let filter = json!({ "room": { "include_leave": true } }).to_string();
+    let sync = bob
+        .get("/_matrix/client/v3/sync")
+        .query("filter", &filter)
+        .send()
+        .await
+        .ok();
+    assert!(sync["rooms"]["leave"].get(&room).is_none(), "{sync}");
+    let messages = format!("/_matrix/client/v3/rooms/{}/messages?dir=b", encode(&room));
+    bob.get(&messages).send().await.error(403, "M_FORBIDDEN");
+    bob.join(&room).await;
+    assert!(bob.sync(None).await["rooms"]["join"].get(&room).is_some());
+}
+
+#[tokio::test]
+async fn a_membership_put_as_state_obeys_the_same_rules() {
+    let People {
+        alice, bob, carol, ..
+    } = people().await;
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    let put = async |user: &TestUser, target: &TestUser, membership: &str| {
+        let (room, target) = (encode(&room), encode(&target.id));
+        let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{target}");
+        user.put(&path)
+            .json(&json!({ "membership": membership }))
+            .send()
+            .await
+    };
+    put(&bob, &carol, "join").await.error(403, "M_FORBIDDEN");
+    put(&bob, &bob, "join").await.ok();
+    put(&alice, &carol, "invite").await.ok();
+    put(&bob, &carol, "ban").await.error(403, "M_FORBIDDEN");
+    put(&alice, &bob, "ban").await.ok();
+    assert_eq!(membership(&alice, &room, &bob).await, "ban");
+    put(&bob, &bob, "join").await.error(403, "M_FORBIDDEN");
+    put(&alice, &alice, "asleep")
+        .await
+        .error(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn unknown_and_deactivated_users_are_not_invited() {
+    let People {
+        server, alice, bob, ..
+    } = people().await;
+    let room = alice.create_room(json!({})).await;
+    let invite = async |user_id: &str| {
+        let path = format!("/_matrix/client/v3/rooms/{}/invite", encode(&room));
+        alice
+            .post(&path)
+            .json(&json!({ "user_id": user_id }))
+            .send()
+            .await
+    };
+    invite("@nobody:test.example")
+        .await
+        .error(404, "M_NOT_FOUND");
+    invite("nonsense").await.error(400, "M_BAD_JSON");
+    let auth = json!({
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": "bob" },
+        "password": TestUser::PASSWORD,
+    });
+    let deactivate = "/_matrix/client/v3/account/deactivate";
+    bob.post(deactivate)
+        .json(&json!({ "auth": auth }))
+        .send()
+        .await
+        .ok();
+    invite(&bob.id).await.error(403, "M_FORBIDDEN");
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_new_display_name_reaches_every_room() {
+    let People { alice, bob, .. } = people().await;
+    let rooms = [
+        alice.create_room(json!({ "preset": "public_chat" })).await,
+        alice.create_room(json!({ "preset": "public_chat" })).await,
+    ];
+    for room in &rooms {
+        bob.join(room).await;
+    }
+    let since = alice.sync(None).await["next_batch"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/_matrix/client/v3/profile/{}/displayname", encode(&bob.id));
+    bob.put(&path)
+        .json(&json!({ "displayname": "Robert" }))
+        .send()
+        .await
+        .ok();
+    let mut waiting: Vec<&String> = rooms.iter().collect();
+    let mut since = since;
+    while !waiting.is_empty() {
+        let sync = alice
+            .get("/_matrix/client/v3/sync")
+            .query("since", &since)
+            .query("timeout", "10000")
+            .send()
+            .await
+            .ok();
+        since = sync["next_batch"].as_str().unwrap().to_owned();
+        assert_ne!(
+            sync["rooms"],
+            Value::Null,
+            "the name never came to {waiting:?}"
+        );
+        waiting.retain(|room| {
+            let events = sync["rooms"]["join"][room.as_str()]["timeline"]["events"].to_string();
+            !events.contains("Robert")
+        });
+    }
+}
