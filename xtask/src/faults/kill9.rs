@@ -60,7 +60,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let binary = binary(args.binary.as_deref(), Profile::Dev)?;
     let mut folder = tempfile::Builder::new().prefix("matryx-kill9-").tempdir()?;
     folder.disable_cleanup(args.keep);
-    let launch = Launch::new(&binary, folder.path())?;
+    let mut launch = Launch::new(&binary, folder.path())?;
+    // Passwords are not what is tried here: their hashes shall not slow the writers down.
+    for setting in [
+        "password.argon2.memory=64 KiB",
+        "password.argon2.iterations=1",
+    ] {
+        launch = launch.with_setting(setting);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

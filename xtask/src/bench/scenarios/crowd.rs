@@ -19,12 +19,12 @@ pub(crate) async fn run(bench: &Bench) -> Result<Vec<Row>> {
         named: 0,
     };
     let mut rows = Vec::new();
-    for members in [bench.scale(1000, 64), bench.scale(5000, 320)] {
-        crowd.grow(bench, members).await?;
+    for size in [bench.scale(1000, 64), bench.scale(5000, 320)] {
+        crowd.grow(bench, size).await?;
         crowd.expect_members(&mut owner).await?;
-        rows.extend(crowd.reads(bench, &owner).await?);
-        rows.push(crowd.send(bench, &owner).await?);
-        rows.push(crowd.join(bench).await?);
+        rows.extend(crowd.reads(bench, &owner, size).await?);
+        rows.push(crowd.send(bench, &owner, size).await?);
+        rows.push(crowd.join(bench, size).await?);
     }
     Ok(rows)
 }
@@ -38,9 +38,9 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Fills the room up to about `members`: whole rounds of all connections.
-    async fn grow(&mut self, bench: &Bench, members: u64) -> Result<()> {
-        let rounds = members.saturating_sub(self.members) / WORKERS;
+    /// Fills the room up to `size` or a few more: whole rounds of all connections.
+    async fn grow(&mut self, bench: &Bench, size: u64) -> Result<()> {
+        let rounds = size.saturating_sub(self.members).div_ceil(WORKERS);
         let first = self.register(bench, rounds).await?;
         let room_id = self.room_id.clone();
         let joins = Arc::new(move |worker, n| join(&room_id, number(first, worker, n)));
@@ -74,10 +74,10 @@ impl Crowd {
         Ok(())
     }
 
-    async fn reads(&self, bench: &Bench, owner: &Person) -> Result<Vec<Row>> {
+    async fn reads(&self, bench: &Bench, owner: &Person, size: u64) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         for endpoint in ["members", "joined_members", "state"] {
-            let name = format!("{endpoint}, {} members", self.members);
+            let name = format!("{endpoint}, {size} members");
             let count = bench.scale(20, 5);
             let plan = Plan {
                 name: &name,
@@ -95,8 +95,8 @@ impl Crowd {
         Ok(rows)
     }
 
-    async fn send(&self, bench: &Bench, owner: &Person) -> Result<Row> {
-        let name = format!("send into {} members", self.members);
+    async fn send(&self, bench: &Bench, owner: &Person, size: u64) -> Result<Row> {
+        let name = format!("send into {size} members");
         let target = Target::cpu(1.5).written(20.0);
         let plan = Plan {
             name: &name,
@@ -104,18 +104,18 @@ impl Crowd {
             count: bench.scale(500, 50),
             target,
         };
-        let (room_id, members) = (self.room_id.clone(), self.members);
+        let room_id = self.room_id.clone();
         let wires = vec![owner.wire.another().await?];
         let row = measure(&bench.server, &plan, wires, move |_, n| {
-            message(&room_id, &format!("crowd{members}-{n}"))
+            message(&room_id, &format!("crowd{size}-{n}"))
         });
         row.await
     }
 
-    async fn join(&mut self, bench: &Bench) -> Result<Row> {
+    async fn join(&mut self, bench: &Bench, size: u64) -> Result<Row> {
         let rounds = bench.scale(16, 4);
         let first = self.register(bench, rounds).await?;
-        let name = format!("join into {} members", self.members);
+        let name = format!("join into {size} members");
         let count = rounds * WORKERS;
         let plan = Plan {
             name: &name,
