@@ -96,7 +96,7 @@ impl Launch {
         };
         match timeout(START_LIMIT, server.wait_until_ready()).await {
             Ok(Ok(())) => server.ready_ms = began.elapsed().as_millis(),
-            Ok(Err(error)) => return Err(error.context(self.log_tail())),
+            Ok(Err(error)) => return Err(error.context(format!("no server\n{}", self.log_tail()))),
             Err(_elapsed) => bail!("not ready after {START_LIMIT:?}\n{}", self.log_tail()),
         }
         Ok(server)

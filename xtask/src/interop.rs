@@ -7,7 +7,7 @@ use crate::homeserver::{self, Launch, Profile, repository};
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -49,7 +49,8 @@ impl Client {
     async fn install(self, folder: &Path) -> Result<()> {
         match self {
             Self::JsSdk => {
-                if !folder.join("node_modules/.package-lock.json").exists() {
+                let installed = modified(&folder.join("node_modules/.package-lock.json"));
+                if installed < modified(&folder.join("package-lock.json")) {
                     step(
                         Command::new("npm")
                             .args(["ci", "--silent"])
@@ -177,6 +178,13 @@ impl Tally {
         }
         println!("{}: {line}", client.name());
     }
+}
+
+/// When a file was written last; `None`, which is before everything, where it is not there.
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata()
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 /// Runs one installation step; what it needs is in its own words on the terminal.
