@@ -2,11 +2,9 @@
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3capabilities)
 
 use axum::extract::State;
-use ruma::{
-    RoomVersionId,
-    api::client::discovery::get_capabilities::v3::{
-        Capabilities, Request, Response, RoomVersionStability, RoomVersionsCapability,
-    },
+use matryx_entity::room_versions;
+use ruma::api::client::discovery::get_capabilities::v3::{
+    Capabilities, ProfileFieldsCapability, Request, Response, ThirdPartyIdChangesCapability,
 };
 
 use crate::{
@@ -14,23 +12,12 @@ use crate::{
     app::App,
 };
 
-const ROOM_VERSIONS: [RoomVersionId; 7] = [
-    RoomVersionId::V6,
-    RoomVersionId::V7,
-    RoomVersionId::V8,
-    RoomVersionId::V9,
-    RoomVersionId::V10,
-    RoomVersionId::V11,
-    RoomVersionId::V12,
-];
-
 /// Names what this server can do and lets its users do.
-pub async fn capabilities(State(_): State<App>, _: Call<Request>) -> ApiResult<Response> {
-    let available = ROOM_VERSIONS
-        .into_iter()
-        .map(|version| (version, RoomVersionStability::Stable))
-        .collect();
+pub async fn capabilities(State(app): State<App>, _: Call<Request>) -> ApiResult<Response> {
     let mut capabilities = Capabilities::new();
-    capabilities.room_versions = RoomVersionsCapability::new(RoomVersionId::V12, available);
+    capabilities.room_versions = room_versions::capability(app.config.default_room_version.clone());
+    capabilities.profile_fields = Some(ProfileFieldsCapability::new(true));
+    // There is nothing that could verify an e-mail address or a phone number.
+    capabilities.thirdparty_id_changes = ThirdPartyIdChangesCapability::new(false);
     Ok(Response::new(capabilities))
 }

@@ -9,13 +9,24 @@ use crate::{
     app::App,
 };
 
-/// The versions of the specification that clients may rely on.
-const VERSIONS: [&str; 19] = [
-    "r0.0.1", "r0.1.0", "r0.2.0", "r0.3.0", "r0.4.0", "r0.5.0", "r0.6.0", "r0.6.1", "v1.1", "v1.2",
-    "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11",
+/// The versions of the specification that clients may rely on. Version 1.11 moves media behind
+/// access tokens, which clients take from its name here.
+const VERSIONS: [&str; 12] = [
+    "r0.6.0", "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9",
+    "v1.10",
+];
+
+/// What newer versions, or proposals, have and this server too.
+const FEATURES: [&str; 2] = [
+    // Profiles with any field, of version 1.16.
+    "uk.tcpip.msc4133.stable",
+    // Private read receipts, of version 1.4.
+    "org.matrix.msc2285.stable",
 ];
 
 /// Names the versions of the specification that this server serves.
 pub async fn versions(State(_): State<App>, _: Call<Request>) -> ApiResult<Response> {
-    Ok(Response::new(VERSIONS.map(str::to_owned).to_vec()))
+    let mut response = Response::new(VERSIONS.map(str::to_owned).to_vec());
+    response.unstable_features = FEATURES.map(|name| (name.to_owned(), true)).into();
+    Ok(response)
 }

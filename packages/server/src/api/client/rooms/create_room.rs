@@ -10,6 +10,7 @@ use ruma::{
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
+    rate_limit::Act,
     room::CreateRoom,
 };
 
@@ -18,6 +19,10 @@ pub async fn create_room(State(app): State<App>, call: Call<Request>) -> ApiResu
     let Call {
         caller, request, ..
     } = call;
+    app.rate_limits.act(Act::CreateRoom, &caller)?;
+    for _ in &request.invite {
+        app.rate_limits.act(Act::Invite, &caller)?;
+    }
     let text = |json: &str| json.to_owned();
     let room_id = app
         .rooms

@@ -7,6 +7,7 @@ use ruma::api::client::membership::invite_user::v3::{InvitationRecipient, Reques
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
+    rate_limit::Act,
     room::RoomError,
 };
 
@@ -15,6 +16,7 @@ pub async fn invite(State(app): State<App>, call: Call<Request>) -> ApiResult<Re
     let Call {
         caller, request, ..
     } = call;
+    app.rate_limits.act(Act::Invite, &caller)?;
     let InvitationRecipient::UserId(target) = request.recipient else {
         return Err(RoomError::NoIdentityServer.into());
     };

@@ -7,6 +7,7 @@ use ruma::api::client::membership::join_room_by_id_or_alias::v3::{Request, Respo
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
+    rate_limit::Act,
 };
 
 /// Joins a room by its id or an alias.
@@ -14,6 +15,7 @@ pub async fn join(State(app): State<App>, call: Call<Request>) -> ApiResult<Resp
     let Call {
         caller, request, ..
     } = call;
+    app.rate_limits.act(Act::Join, &caller)?;
     let room_id = app.rooms.find(&request.room_id_or_alias).await?;
     let room_id = app
         .rooms

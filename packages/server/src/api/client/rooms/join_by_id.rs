@@ -7,6 +7,7 @@ use ruma::api::client::membership::join_room_by_id::v3::{Request, Response};
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
+    rate_limit::Act,
 };
 
 /// Joins a room by its id.
@@ -14,6 +15,7 @@ pub async fn join_by_id(State(app): State<App>, call: Call<Request>) -> ApiResul
     let Call {
         caller, request, ..
     } = call;
+    app.rate_limits.act(Act::Join, &caller)?;
     let room_id = app
         .rooms
         .join(caller.user_id, request.room_id, request.reason)

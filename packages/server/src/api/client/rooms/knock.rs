@@ -7,6 +7,7 @@ use ruma::api::client::knock::knock_room::v3::{Request, Response};
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
+    rate_limit::Act,
 };
 
 /// Asks to be let into a room.
@@ -14,6 +15,7 @@ pub async fn knock(State(app): State<App>, call: Call<Request>) -> ApiResult<Res
     let Call {
         caller, request, ..
     } = call;
+    app.rate_limits.act(Act::Join, &caller)?;
     let room_id = app.rooms.find(&request.room_id_or_alias).await?;
     let room_id = app
         .rooms

@@ -7,6 +7,7 @@ use ruma::api::client::redact::redact_event::v3::{Request, Response};
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
+    rate_limit::Act,
 };
 
 /// Takes the content of an event away.
@@ -14,6 +15,7 @@ pub async fn redact(State(app): State<App>, call: Call<Request>) -> ApiResult<Re
     let Call {
         caller, request, ..
     } = call;
+    app.rate_limits.act(Act::Send, &caller)?;
     let scope = format!("redact {}", request.event_id);
     let txn = caller.transaction(request.txn_id, &request.room_id, scope);
     let event_id = app

@@ -8,6 +8,7 @@ use ruma::events::TimelineEventType;
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
+    rate_limit::Act,
     room::Sent,
 };
 
@@ -16,6 +17,7 @@ pub async fn send(State(app): State<App>, call: Call<Request>) -> ApiResult<Resp
     let Call {
         caller, request, ..
     } = call;
+    app.rate_limits.act(Act::Send, &caller)?;
     let kind = TimelineEventType::from(request.event_type.to_string());
     let event_id = app
         .rooms
