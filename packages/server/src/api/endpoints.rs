@@ -127,8 +127,10 @@ fn the_page_of_endpoints_is_fresh() {
     generated("docs/endpoints.md", &page());
 }
 
+/// A file begins with one line per endpoint in it, of the newest version of its path, and then the
+/// specification.
 #[test]
-fn the_file_of_an_endpoint_begins_with_its_method_path_and_specification() {
+fn the_file_of_an_endpoint_begins_with_method_and_path_and_specification() {
     let mut paths: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for endpoint in table() {
         let shape = shape(endpoint.method.as_str(), &endpoint.path);
@@ -137,23 +139,28 @@ fn the_file_of_an_endpoint_begins_with_its_method_path_and_specification() {
             .or_default()
             .insert(shape);
     }
+    let mut wrong = Vec::new();
     for (file, shapes) in paths {
         let text = fs::read_to_string(root().join(&file)).unwrap();
         let mut lines = text.lines();
-        let (first, second) = (lines.next().unwrap(), lines.next().unwrap());
-        let named = first
-            .strip_prefix("//! `")
-            .and_then(|line| line.strip_suffix('`'))
-            .and_then(|line| line.split_once(' '));
-        assert!(
-            named.is_some_and(|(method, path)| shapes.contains(&shape(method, path))),
-            "{file}: `{first}` names none of {shapes:?}"
-        );
-        assert!(
-            second.starts_with("//! [Spec](https://"),
-            "{file}: `{second}`"
-        );
+        let named: Vec<_> = lines
+            .by_ref()
+            .map_while(|line| {
+                line.strip_prefix("//! `")?
+                    .strip_suffix('`')?
+                    .split_once(' ')
+            })
+            .map(|(method, path)| shape(method, path))
+            .collect();
+        if named.is_empty() || !named.iter().all(|shape| shapes.contains(shape)) {
+            wrong.push(format!("{file}: {named:?} are not among {shapes:?}"));
+        }
+        let spec = text.lines().nth(named.len()).unwrap();
+        if !spec.starts_with("//! [") || !spec.contains("](https://") {
+            wrong.push(format!("{file}: `{spec}` is no link to the specification"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -1,4 +1,7 @@
-//! `GET` and `PUT /_matrix/client/v3/user/{userId}[/rooms/{roomId}]/account_data/{type}`
+//! `GET /_matrix/client/v3/user/{userId}/account_data/{type}`
+//! `PUT /_matrix/client/v3/user/{userId}/account_data/{type}`
+//! `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}`
+//! `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}`
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#client-config)
 
 use axum::extract::State;

@@ -1,4 +1,5 @@
-//! `GET` and `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
+//! `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
+//! `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#push-rules-api)
 
 use axum::extract::State;

@@ -1,4 +1,7 @@
-//! `GET`, `PUT` and `DELETE /_matrix/client/v3/devices`
+//! `GET /_matrix/client/v3/devices`
+//! `DELETE /_matrix/client/v3/devices/{deviceId}`
+//! `GET /_matrix/client/v3/devices/{deviceId}`
+//! `PUT /_matrix/client/v3/devices/{deviceId}`
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#device-management)
 
 use axum::extract::State;

@@ -1,4 +1,5 @@
-//! `POST /_matrix/client/v3/user/{userId}/filter`, `GET …/filter/{filterId}`
+//! `POST /_matrix/client/v3/user/{userId}/filter`
+//! `GET /_matrix/client/v3/user/{userId}/filter/{filterId}`
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#filtering)
 
 use axum::extract::State;

@@ -1,4 +1,5 @@
-//! `GET` and `POST /_matrix/client/v3/login`
+//! `GET /_matrix/client/v3/login`
+//! `POST /_matrix/client/v3/login`
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login)
 
 use axum::extract::State;

@@ -1,4 +1,7 @@
-//! `GET`, `PUT` and `DELETE /_matrix/client/v3/profile/{userId}`, with and without `/{keyName}`
+//! `GET /_matrix/client/v3/profile/{userId}`
+//! `DELETE /_matrix/client/v3/profile/{userId}/{keyName}`
+//! `GET /_matrix/client/v3/profile/{userId}/{keyName}`
+//! `PUT /_matrix/client/v3/profile/{userId}/{keyName}`
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#profiles)
 
 use axum::extract::State;

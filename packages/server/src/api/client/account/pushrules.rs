@@ -1,5 +1,8 @@
-//! `GET /_matrix/client/v3/pushrules/[global/]`, and `GET`, `PUT` and `DELETE
-//! …/pushrules/global/{kind}/{ruleId}`
+//! `GET /_matrix/client/v3/pushrules/`
+//! `GET /_matrix/client/v3/pushrules/global/`
+//! `DELETE /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
+//! `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
+//! `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#push-rules-api)
 
 use axum::extract::State;

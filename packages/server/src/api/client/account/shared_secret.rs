@@ -1,4 +1,5 @@
-//! `GET` and `POST /_synapse/admin/v1/register`
+//! `GET /_synapse/admin/v1/register`
+//! `POST /_synapse/admin/v1/register`
 //! [Synapse](https://element-hq.github.io/synapse/latest/admin_api/register_api.html)
 
 use axum::extract::State;

@@ -1,4 +1,6 @@
-//! `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags`, `PUT` and `DELETE …/tags/{tag}`
+//! `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags`
+//! `DELETE /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
+//! `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#room-tagging)
 
 use axum::extract::State;
