@@ -4,6 +4,7 @@
 //! listeners and shutdown open real ones. See [`support`] for how to write one.
 #![cfg(test)]
 
+mod account;
 mod edge;
 mod rooms;
 mod support;
