@@ -59,6 +59,8 @@ pub enum TokenState {
     Valid(Requester),
     /// It was valid and has expired: the client may refresh it or log in again and keep its device.
     Expired,
+    /// The same, and the account is suspended: it may read, but hardly write.
+    Suspended(Requester),
     /// The account is locked; everything but logging out is refused.
     Locked(Requester),
     /// The account was deactivated.

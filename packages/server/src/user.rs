@@ -190,16 +190,6 @@ impl Users {
         user.server_name() == self.server_name()
     }
 
-    /// Refuses a suspended account: one query.
-    async fn refuse_suspended(&self, user: &UserId) -> Result<(), UserError> {
-        match self.lookup(user).await? {
-            Some(User {
-                suspended: true, ..
-            }) => Err(UserError::Suspended),
-            _ => Ok(()),
-        }
-    }
-
     /// Writes down when devices were last used and drops expired authentication sessions, from
     /// time to time and at the end.
     async fn keep_house(self, shutdown: CancellationToken) {

@@ -7,6 +7,7 @@
 mod body;
 mod caller;
 mod remote;
+mod suspension;
 mod token;
 
 use axum::{

@@ -81,6 +81,7 @@ impl Users {
                 is_guest: user.is_guest(),
             },
             locked: user.locked,
+            suspended: user.suspended,
             expires_ts: token.expires_ts,
         }))
     }
@@ -119,6 +120,9 @@ fn state(token: CachedToken, now: MilliSecondsSinceUnixEpoch) -> TokenState {
     }
     if token.locked {
         return TokenState::Locked(token.requester);
+    }
+    if token.suspended {
+        return TokenState::Suspended(token.requester);
     }
     TokenState::Valid(token.requester)
 }

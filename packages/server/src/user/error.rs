@@ -44,9 +44,6 @@ pub enum UserError {
     /// The account is locked.
     #[error("This account has been locked")]
     Locked,
-    /// The account is suspended and may not do this.
-    #[error("This account has been suspended")]
-    Suspended,
     /// A kind of login that this server does not have.
     #[error("{0}")]
     Unsupported(&'static str),

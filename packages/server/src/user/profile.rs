@@ -56,8 +56,7 @@ impl Users {
     /// of it follows after the answer.
     ///
     /// # Errors
-    /// The profile is not the caller's, the field is not acceptable, the account is suspended, or
-    /// the database is away.
+    /// The profile is not the caller's, the field is not acceptable, or the database is away.
     pub async fn set_profile_field(
         &self,
         requester: &Requester,
@@ -70,7 +69,6 @@ impl Users {
                 "You cannot change another user's profile",
             ));
         }
-        self.refuse_suspended(user).await?;
         self.write_profile_field(user, name, value).await
     }
 

@@ -27,6 +27,7 @@ const CAPACITY: usize = 100_000;
 pub(super) struct CachedToken {
     pub(super) requester: Requester,
     pub(super) locked: bool,
+    pub(super) suspended: bool,
     pub(super) expires_ts: Option<MilliSecondsSinceUnixEpoch>,
 }
 
@@ -129,6 +130,7 @@ mod tests {
                 is_guest: false,
             },
             locked: false,
+            suspended: false,
             expires_ts: None,
         }
     }

@@ -51,6 +51,9 @@ pub enum RequestError {
     /// The account is locked.
     #[error("This account has been locked")]
     Locked,
+    /// The account is suspended, and this is not one of the things that it may still do.
+    #[error("This account has been suspended")]
+    Suspended,
     /// The account was deactivated.
     #[error("This account has been deactivated")]
     Deactivated,
@@ -91,6 +94,7 @@ impl From<RequestError> for ApiError {
             RequestError::UnknownToken => return Self::unknown_token(false),
             RequestError::ExpiredToken => return Self::unknown_token(true),
             RequestError::Locked => return Self::locked(),
+            RequestError::Suspended => (StatusCode::FORBIDDEN, ErrorKind::UserSuspended),
             RequestError::Deactivated => (StatusCode::FORBIDDEN, ErrorKind::UserDeactivated),
             RequestError::NotAnAppservice | RequestError::MasqueradedUser => {
                 (StatusCode::FORBIDDEN, ErrorKind::Forbidden)

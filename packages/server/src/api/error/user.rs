@@ -33,7 +33,6 @@ impl From<UserError> for ApiError {
             | UserError::BadCredentials
             | UserError::Forbidden(_) => (StatusCode::FORBIDDEN, ErrorKind::Forbidden),
             UserError::Deactivated => (StatusCode::FORBIDDEN, ErrorKind::UserDeactivated),
-            UserError::Suspended => (StatusCode::FORBIDDEN, ErrorKind::UserSuspended),
             UserError::Locked => return Self::locked(),
             UserError::MissingToken => (StatusCode::UNAUTHORIZED, ErrorKind::MissingToken),
             UserError::UnknownToken => return Self::unknown_token(false),

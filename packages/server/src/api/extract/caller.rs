@@ -11,7 +11,7 @@ use ruma::{
     },
 };
 
-use super::token;
+use super::{remote, suspension, token};
 use crate::{
     api::error::{ApiResult, request::RequestError},
     app::App,
@@ -114,12 +114,25 @@ impl Proof for AppserviceTokenOptional {
     }
 }
 
+/// Proves a user, and notes that the device is in use.
 async fn requester(app: &App, parts: &Parts, token: &str) -> ApiResult<Requester> {
+    let requester = find_requester(app, parts, token).await?;
+    if let Some(device_id) = &requester.device_id {
+        let ip = remote::remote(parts).ip;
+        app.users.note_use(&requester.user_id, device_id, ip);
+    }
+    Ok(requester)
+}
+
+async fn find_requester(app: &App, parts: &Parts, token: &str) -> ApiResult<Requester> {
     if let Some(appservice) = app.appservices.lookup(token) {
         return masquerade(app, parts, appservice).await;
     }
     match app.tokens.authenticate(token).await? {
-        TokenState::Valid(requester) => Ok(requester),
+        TokenState::Suspended(_) if suspension::forbids(parts) => {
+            Err(RequestError::Suspended.into())
+        }
+        TokenState::Valid(requester) | TokenState::Suspended(requester) => Ok(requester),
         // A locked user may still log out.
         TokenState::Locked(requester) if parts.uri.path().contains("/logout") => Ok(requester),
         TokenState::Locked(_) => Err(RequestError::Locked.into()),
