@@ -143,3 +143,96 @@ impl AuthGraph {
             .map_or(&[], |event| event.auth_events())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use ruma::room_id;
+    use serde_json::json;
+
+    use super::*;
+
+    fn id(name: &str) -> OwnedEventId {
+        EventId::parse(format!("${name}")).unwrap()
+    }
+
+    /// Events and what they rest on.
+    fn graph(edges: &[(&str, &[&str])]) -> AuthGraph {
+        let event = |(name, auth): &(&str, &[&str])| {
+            let json = json!({
+                "auth_events": auth.iter().map(|name| id(name)).collect::<Vec<_>>(),
+                "content": {}, "origin_server_ts": 1, "sender": "@a:here.org", "type": "m.x",
+            });
+            let room = room_id!("!room");
+            let pdu = Pdu::parse(id(name), room, json.to_string(), false).unwrap();
+            (id(name), Arc::new(pdu))
+        };
+        AuthGraph {
+            events: edges.iter().map(event).collect(),
+        }
+    }
+
+    fn subgraph(graph: &AuthGraph, conflicted: &[&str]) -> BTreeSet<OwnedEventId> {
+        let ids: Vec<_> = conflicted.iter().map(|name| id(name)).collect();
+        graph.subgraph(ids.iter()).into_iter().collect()
+    }
+
+    #[test]
+    fn the_subgraph_is_what_lies_between_conflicted_events() {
+        let graph = graph(&[
+            ("create", &[]),
+            ("power", &["create"]),
+            ("low", &["power", "create"]),
+            ("between", &["low", "power"]),
+            ("also", &["low"]),
+            ("aside", &["power"]),
+            ("high", &["between", "also", "aside"]),
+            ("above", &["high"]),
+        ]);
+        let ids = |names: &[&str]| names.iter().map(|name| id(name)).collect::<BTreeSet<_>>();
+        assert_eq!(
+            subgraph(&graph, &["high", "low"]),
+            ids(&["high", "between", "also", "low"])
+        );
+        assert_eq!(
+            subgraph(&graph, &["high", "aside"]),
+            ids(&["high", "aside"])
+        );
+        assert_eq!(
+            subgraph(&graph, &["between", "also"]),
+            ids(&["between", "also"])
+        );
+        assert_eq!(subgraph(&graph, &["above"]), ids(&["above"]));
+        assert!(subgraph(&graph, &[]).is_empty());
+    }
+
+    #[test]
+    fn the_chain_of_a_state_is_below_it() {
+        let graph = graph(&[
+            ("create", &[]),
+            ("power", &["create"]),
+            ("topic", &["power"]),
+            ("other", &["create"]),
+        ]);
+        let state = StateSet::from([((String::from("m.x").into(), String::new()), id("topic"))]);
+        let chain: BTreeSet<_> = graph.chain(&state).into_iter().collect();
+        assert_eq!(chain, BTreeSet::from([id("power"), id("create")]));
+    }
+
+    #[test]
+    fn a_chain_of_fifty_thousand_events_is_no_matter_for_the_stack() {
+        let names: Vec<String> = (0..50_000).map(|number| format!("e{number}")).collect();
+        let below: Vec<Vec<&str>> = (0..names.len())
+            .map(|number| number.checked_sub(1).map(|below| names[below].as_str()))
+            .map(|below| below.into_iter().collect())
+            .collect();
+        let edges: Vec<(&str, &[&str])> = names
+            .iter()
+            .zip(&below)
+            .map(|(name, below)| (name.as_str(), below.as_slice()))
+            .collect();
+        let graph = graph(&edges);
+        assert_eq!(subgraph(&graph, &["e0", "e49999"]).len(), 50_000);
+    }
+}
