@@ -17,6 +17,7 @@ pub mod format;
 pub mod glob;
 pub mod log;
 pub mod member;
+pub mod node;
 pub mod pdu;
 pub mod position;
 pub mod power;

@@ -6,7 +6,41 @@
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedTransactionId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use crate::room_no::RoomNo;
+use crate::{
+    key,
+    position::Position,
+    room_no::RoomNo,
+    stored::{Key, Stored},
+};
+
+/// An entry at its place in a log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRow {
+    /// Its position, which is also its key.
+    #[serde(rename = "id")]
+    pub at: Position,
+    /// What changed.
+    #[serde(flatten)]
+    pub entry: LogEntry,
+}
+
+impl LogRow {
+    /// The key of the entry at a position.
+    pub fn key_of(at: Position) -> Key {
+        // A log of 2^63 entries does not exist.
+        key![
+            i64::from(at.node),
+            i64::try_from(at.seq).unwrap_or(i64::MAX)
+        ]
+    }
+}
+
+impl Stored for LogRow {
+    const TABLE: &'static str = "log";
+    fn key(&self) -> Key {
+        Self::key_of(self.at)
+    }
+}
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

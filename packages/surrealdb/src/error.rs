@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use matryx_entity::{room_no::RoomNo, stored::Key};
 
-use crate::codec::CodecError;
+use crate::{codec::CodecError, migrate::SchemaProblem};
 
 /// Why a read or a commit failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -51,6 +51,10 @@ pub enum StoreError {
         #[source]
         source: Arc<CodecError>,
     },
+    /// The database does not have the schema of this program. The message names the command that
+    /// mends it.
+    #[error(transparent)]
+    Schema(SchemaProblem),
     /// The database refused a query, which is a defect of this program or of the database.
     #[error("the database refused a query")]
     Driver(#[source] Arc<surrealdb::Error>),

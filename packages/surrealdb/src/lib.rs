@@ -5,25 +5,34 @@
 //! position of this process and hands committed entries to the local consumers; consumers in
 //! other processes hear the doorbell and read the log by position.
 
-#![expect(
-    dead_code,
-    reason = "the log writer that uses the encoded rows follows"
-)]
-
+mod batch;
 mod codec;
 mod config;
+mod database;
+mod doorbell;
+mod embedded;
 mod error;
+mod meter;
+pub mod migrate;
+mod node;
 mod plan;
+mod queue;
 mod range;
+mod repo;
 mod store;
+mod trim;
 mod watermarks;
+mod writer;
 
 pub use self::{
     codec::CodecError,
     config::{Durability, StoreConfig},
+    database::Database,
     error::StoreError,
+    meter::Meter,
     plan::{Attachment, Committed, CommittedBatch, CommittedEntry, LogIndex, Plan},
     range::KeyRange,
+    repo::state::FoldedState,
     store::Store,
     watermarks::Watermarks,
 };

@@ -19,8 +19,11 @@ pub type Attachment = Arc<dyn Any + Send + Sync>;
 /// The columns of a row.
 pub(crate) type Row = BTreeMap<String, Value>;
 
-/// The columns of a row in which a position is stamped.
+/// The column of a row in which a position is stamped.
 const STAMP: &str = "at";
+
+/// A column that is stamped as well if it says "now", which is the position before the first.
+const STAMP_IF_NOW: &str = "since";
 
 /// Names one log entry of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,12 +89,13 @@ impl Plan {
         self.write(record, None, |row, stamp| Change::Put { row, stamp })
     }
 
-    /// Like [`Plan::create`]; the record's field `at` becomes the position of a log entry.
+    /// Like [`Plan::create`]; the record's field `at` becomes the position of a log entry,
+    /// and so does its field `since` if that is the position before the first.
     pub fn create_stamped<T: Stored>(&mut self, record: &T, at: LogIndex) -> &mut Self {
         self.write(record, Some(at), |row, stamp| Change::Create { row, stamp })
     }
 
-    /// Like [`Plan::put`]; the record's field `at` becomes the position of a log entry.
+    /// Like [`Plan::put`], stamped as by [`Plan::create_stamped`].
     pub fn put_stamped<T: Stored>(&mut self, record: &T, at: LogIndex) -> &mut Self {
         self.write(record, Some(at), |row, stamp| Change::Put { row, stamp })
     }
@@ -176,7 +180,12 @@ pub(crate) fn stamp(row: &mut Row, at: LogIndex, first: Position) -> Result<(), 
         node: first.node,
         seq: first.seq + at.0 as u64,
     };
-    row.insert(STAMP.to_owned(), codec::to_value(&position)?);
+    let position = codec::to_value(&position)?;
+    let now = codec::to_value(&Position::default())?;
+    if let Some(since) = row.get_mut(STAMP_IF_NOW).filter(|since| **since == now) {
+        *since = position.clone();
+    }
+    row.insert(STAMP.to_owned(), position);
     Ok(())
 }
 

@@ -1,0 +1,102 @@
+//! State: what holds now, and what held at any other moment.
+
+use std::collections::BTreeMap;
+
+use matryx_entity::{
+    key,
+    room_no::RoomNo,
+    state::{StateGroup, StateRow},
+};
+use ruma::OwnedEventId;
+
+use crate::{error::StoreError, range::KeyRange, store::Store};
+
+/// The state of a room at one moment: `(type, state_key)` to event id.
+pub type FoldedState = BTreeMap<(String, String), OwnedEventId>;
+
+impl Store {
+    /// All slots of a room's current state, by type and state key: one query.
+    ///
+    /// # Errors
+    /// The database is away or damaged.
+    pub async fn state(&self, room: RoomNo) -> Result<Vec<StateRow>, StoreError> {
+        self.range(KeyRange::prefix(&key![room])).await
+    }
+
+    /// The slots of one type of a room's current state, by state key: one query.
+    ///
+    /// # Errors
+    /// The database is away or damaged.
+    pub async fn state_of_type(
+        &self,
+        room: RoomNo,
+        kind: &str,
+    ) -> Result<Vec<StateRow>, StoreError> {
+        self.range(KeyRange::prefix(&key![room, kind])).await
+    }
+
+    /// One state group as it is stored: one query.
+    ///
+    /// # Errors
+    /// The database is away or damaged.
+    pub async fn state_group(
+        &self,
+        room: RoomNo,
+        group: i64,
+    ) -> Result<Option<StateGroup>, StoreError> {
+        self.get(&key![room, group]).await
+    }
+
+    /// The whole state of a state group: two queries, one for a snapshot. `None` if the group,
+    /// or part of its chain, does not exist.
+    ///
+    /// # Errors
+    /// The database is away or damaged.
+    pub async fn state_of_group(
+        &self,
+        room: RoomNo,
+        group: i64,
+    ) -> Result<Option<FoldedState>, StoreError> {
+        let Some(last) = self.state_group(room, group).await? else {
+            return Ok(None);
+        };
+        if last.prev.is_none() {
+            return Ok(Some(fold([&last])));
+        }
+        let (first, end) = (last.base.min(group), last.base.max(group));
+        let range = KeyRange::inclusive(&key![room, first], &key![room, end]);
+        let groups: Vec<StateGroup> = self.range(range).await?;
+        let groups: BTreeMap<i64, StateGroup> = groups
+            .into_iter()
+            .map(|group| (group.group, group))
+            .collect();
+        let mut chain = Vec::new();
+        let mut next = Some(group);
+        while let Some(number) = next {
+            // A chain longer than it may be is damaged, and would go round for ever.
+            if chain.len() > usize::from(StateGroup::MAX_CHAIN) {
+                return Ok(None);
+            }
+            let Some(link) = groups.get(&number) else {
+                return Ok(None);
+            };
+            chain.push(link);
+            next = link.prev;
+        }
+        Ok(Some(fold(chain.into_iter().rev())))
+    }
+}
+
+/// Applies the groups of a chain, its snapshot first.
+fn fold<'a>(chain: impl IntoIterator<Item = &'a StateGroup>) -> FoldedState {
+    let mut state = FoldedState::new();
+    for group in chain {
+        for slot in &group.unset {
+            state.remove(slot);
+        }
+        for (kind, state_key, event_id) in &group.set {
+            state.insert((kind.clone(), state_key.clone()), event_id.clone());
+        }
+    }
+    state
+}

@@ -1,0 +1,14 @@
+//! The conformance suite of the store: what every engine must do.
+#![cfg(test)]
+
+mod engine;
+mod fixture;
+
+mod bell;
+mod commit;
+mod migrations;
+mod reads;
+mod records;
+mod repositories;
+mod restart;
+mod schema;

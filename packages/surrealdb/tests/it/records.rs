@@ -1,0 +1,231 @@
+//! Single records: written, replaced, removed, read back as they were.
+
+use matryx_entity::{event::EventRow, key, member::Member, position::Position, room::Alias};
+use matryx_surrealdb::{Plan, StoreError};
+
+use crate::{
+    engine::{Engine, conformance},
+    fixture::{alias, event, event_id, logged, member, message, user},
+};
+
+conformance! {
+    reads_back_what_was_written,
+    finds_nothing_where_nothing_is,
+    replaces_the_whole_record,
+    removes_records,
+    keeps_odd_characters_in_keys_and_values,
+    keeps_numbers_at_the_edges,
+    stamps_records_with_the_position_of_their_log_entry,
+    the_last_write_of_a_plan_counts,
+    refuses_a_record_that_it_cannot_write,
+}
+
+async fn reads_back_what_was_written(engine: Engine) {
+    let store = engine.open().await;
+    let mut plan = Plan::new();
+    let mut written = event(7, 1);
+    written.state_key = Some(String::new());
+    written.rejected = true;
+    plan.create(&written);
+    store.commit(plan).await.unwrap();
+    let read: EventRow = store.get(&key![7, 1]).await.unwrap().unwrap();
+    assert_eq!(format!("{read:?}"), format!("{written:?}"));
+}
+
+async fn finds_nothing_where_nothing_is(engine: Engine) {
+    let store = engine.open().await;
+    assert!(store.get::<EventRow>(&key![7, 1]).await.unwrap().is_none());
+    let many = store
+        .get_many::<EventRow>(&[key![7, 1], key![7, 2]])
+        .await
+        .unwrap();
+    assert_eq!(many.iter().filter(|row| row.is_some()).count(), 0);
+    assert_eq!(many.len(), 2);
+}
+
+async fn replaces_the_whole_record(engine: Engine) {
+    let store = engine.open().await;
+    let mut row = event(7, 1);
+    row.redacted_by = Some(9);
+    let mut plan = Plan::new();
+    plan.put(&row);
+    store.commit(plan).await.unwrap();
+    row.redacted_by = None;
+    row.soft_failed = true;
+    let mut plan = Plan::new();
+    plan.put(&row);
+    store.commit(plan).await.unwrap();
+    let read: EventRow = store.get(&key![7, 1]).await.unwrap().unwrap();
+    assert_eq!((read.redacted_by, read.soft_failed), (None, true));
+}
+
+async fn removes_records(engine: Engine) {
+    let store = engine.open().await;
+    let mut plan = Plan::new();
+    plan.create(&alias("here", 1)).create(&alias("there", 1));
+    store.commit(plan).await.unwrap();
+    let mut plan = Plan::new();
+    plan.delete::<Alias>(&key!["#here:example.org"])
+        .delete::<Alias>(&key!["#nowhere:x"]);
+    store.commit(plan).await.unwrap();
+    assert!(
+        store
+            .get::<Alias>(&key!["#here:example.org"])
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .get::<Alias>(&key!["#there:example.org"])
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+async fn keeps_odd_characters_in_keys_and_values(engine: Engine) {
+    let store = engine.open().await;
+    let odd = [
+        "",
+        "\0",
+        "a\0b",
+        "a\0",
+        "\u{7f}",
+        "`⟩⟨\\`",
+        "'\"$x",
+        "\u{10ffff}",
+        "e\u{301}",
+        "\u{fffd}",
+        "\u{fdd0}",
+        "\u{feff}",
+        "🏳\u{200d}🌈",
+        "NONE",
+        "1",
+        "]..[",
+    ];
+    let mut plan = Plan::new();
+    for (pos, text) in odd.iter().enumerate() {
+        let row = matryx_entity::state::StateRow {
+            room: matryx_entity::room_no::RoomNo(3),
+            kind: (*text).to_owned(),
+            state_key: format!("{text}{text}"),
+            event_id: event_id(3, 1),
+            pos: i64::try_from(pos).unwrap(),
+            since: 0,
+        };
+        plan.create(&row);
+    }
+    store.commit(plan).await.unwrap();
+    for (pos, text) in odd.iter().enumerate() {
+        let key = key![3, *text, format!("{text}{text}")];
+        let row: matryx_entity::state::StateRow = store.get(&key).await.unwrap().unwrap();
+        assert_eq!(
+            (row.kind.as_str(), row.pos),
+            (*text, i64::try_from(pos).unwrap()),
+            "{text:?}"
+        );
+    }
+    assert_eq!(
+        store
+            .state(matryx_entity::room_no::RoomNo(3))
+            .await
+            .unwrap()
+            .len(),
+        odd.len()
+    );
+}
+
+async fn keeps_numbers_at_the_edges(engine: Engine) {
+    let store = engine.open().await;
+    let mut plan = Plan::new();
+    for pos in [i64::MIN, -1, 0, 1, i64::MAX] {
+        let mut row = event(i64::MAX, pos);
+        row.ts = pos;
+        plan.create(&row);
+    }
+    store.commit(plan).await.unwrap();
+    for pos in [i64::MIN, -1, 0, 1, i64::MAX] {
+        let row: EventRow = store.get(&key![i64::MAX, pos]).await.unwrap().unwrap();
+        assert_eq!((row.room.0, row.pos, row.ts), (i64::MAX, pos, pos));
+    }
+}
+
+async fn stamps_records_with_the_position_of_their_log_entry(engine: Engine) {
+    let store = engine.open().await;
+    store.commit(message(1, 1)).await.unwrap();
+    let mut plan = Plan::new();
+    plan.log(logged(1, 2));
+    let second = plan.log(logged(1, 3));
+    let old = Position { node: 1, seq: 1 };
+    plan.put_stamped(&member("new", 1, Position::default()), second);
+    plan.put_stamped(&member("old", 1, old), second);
+    let committed = store.commit(plan).await.unwrap();
+    let at = committed.at(second);
+    assert_eq!(
+        at,
+        Position {
+            node: store.node(),
+            seq: 3
+        }
+    );
+    assert_eq!(committed.last(), Some(at));
+    let stamps = async |name| {
+        let row: Member = store
+            .member(&user(name), matryx_entity::room_no::RoomNo(1))
+            .await
+            .unwrap()
+            .unwrap();
+        (row.at, row.since)
+    };
+    assert_eq!(stamps("new").await, (at, at));
+    assert_eq!(stamps("old").await, (at, old));
+}
+
+async fn the_last_write_of_a_plan_counts(engine: Engine) {
+    let store = engine.open().await;
+    let mut plan = Plan::new();
+    let mut row = event(1, 1);
+    plan.create(&row);
+    row.ts = 5;
+    plan.put(&row);
+    plan.put(&alias("gone", 1))
+        .delete::<Alias>(&key!["#gone:example.org"]);
+    store.commit(plan).await.unwrap();
+    assert_eq!(
+        store
+            .get::<EventRow>(&key![1, 1])
+            .await
+            .unwrap()
+            .unwrap()
+            .ts,
+        5
+    );
+    assert!(
+        store
+            .get::<Alias>(&key!["#gone:example.org"])
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let mut again = Plan::new();
+    again.create(&event(1, 1)).put(&event(1, 1));
+    assert!(matches!(
+        store.commit(again).await,
+        Err(StoreError::Exists { table: "event", .. })
+    ));
+}
+
+async fn refuses_a_record_that_it_cannot_write(engine: Engine) {
+    let store = engine.open().await;
+    let mut plan = Plan::new();
+    plan.create(&matryx_entity::node::Node {
+        node: 9,
+        epoch: 1,
+        horizon: u64::MAX,
+    });
+    assert!(matches!(
+        store.commit(plan).await,
+        Err(StoreError::Unencodable { table: "node", .. })
+    ));
+}

@@ -1,0 +1,80 @@
+//! One entity is one table is one section of the migrations.
+
+use std::collections::BTreeSet;
+
+use matryx_entity::{
+    access_token::AccessToken,
+    account_data::AccountData,
+    chore::Chore,
+    device::Device,
+    device_activity::DeviceActivity,
+    event::{EventPointer, EventRow, Outlier},
+    filter::Filter,
+    log::LogRow,
+    member::Member,
+    node::{Bell, Node},
+    profile::Profile,
+    receipt::Receipt,
+    refresh_token::RefreshToken,
+    registration_token::{RegistrationToken, RegistrationTokenUse},
+    room::{Alias, PublishedRoom, Room, RoomPointer},
+    setup::Setup,
+    state::{StateGroup, StateRow},
+    stored::Stored,
+    uia_session::UiaSession,
+    user::User,
+};
+use matryx_surrealdb::{Database, StoreConfig, migrate};
+
+/// The tables of the entities.
+fn entities() -> BTreeSet<String> {
+    macro_rules! tables {
+        ($($entity:ty),+ $(,)?) => { [$(<$entity as Stored>::TABLE),+] };
+    }
+    let tables = tables![
+        Node,
+        Bell,
+        LogRow,
+        Room,
+        RoomPointer,
+        EventRow,
+        EventPointer,
+        Outlier,
+        StateRow,
+        StateGroup,
+        Member,
+        Alias,
+        PublishedRoom,
+        Receipt,
+        User,
+        Device,
+        DeviceActivity,
+        AccessToken,
+        RefreshToken,
+        Profile,
+        AccountData,
+        Filter,
+        RegistrationToken,
+        RegistrationTokenUse,
+        UiaSession,
+        Chore,
+        Setup,
+    ];
+    tables.into_iter().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_table_has_an_entity_and_every_entity_a_table() {
+    let database = Database::connect(&StoreConfig::new("mem://"))
+        .await
+        .unwrap();
+    migrate::up(&database).await.unwrap();
+    let mut tables: BTreeSet<String> = migrate::tables(&database)
+        .await
+        .unwrap()
+        .into_iter()
+        .collect();
+    // The migration runner's own.
+    assert!(tables.remove("migration"));
+    assert_eq!(tables, entities());
+}
