@@ -15,6 +15,7 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict { .. } | StoreError::Exists { .. } => Self::unavailable(&error),
             StoreError::Inconsistent { .. }
             | StoreError::Unencodable { .. }
+            | StoreError::Schema(_)
             | StoreError::Driver(_) => Self::internal(&error),
         }
     }
