@@ -1,7 +1,10 @@
 //! What every request passes before its endpoint: its id, CORS, its line in the log, its metrics.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use matryx_surrealdb::Meter;
 use metrics::{counter, histogram};
 use tracing::Instrument;
 
@@ -56,11 +60,14 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
     let record = RequestRecord::default();
     request.extensions_mut().insert(record.clone());
 
+    let meter = Arc::new(Meter::default());
     let mut response = if method == Method::OPTIONS {
         preflight()
     } else {
         let span = tracing::info_span!("request", %id);
-        next.run(request).instrument(span).await
+        Arc::clone(&meter)
+            .scope(next.run(request).instrument(span))
+            .await
     };
     allow_any_origin(response.headers_mut());
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -77,6 +84,8 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
         user = record.user().map(tracing::field::display),
         status,
         ms = millis(took),
+        db_calls = meter.calls(),
+        db_ms = millis(meter.elapsed()),
         "request"
     );
     measure(&method, route, status, took);

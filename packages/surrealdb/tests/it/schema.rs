@@ -18,6 +18,7 @@ use matryx_entity::{
     refresh_token::RefreshToken,
     registration_token::{RegistrationToken, RegistrationTokenUse},
     room::{Alias, PublishedRoom, Room, RoomPointer},
+    server_identity::ServerIdentity,
     setup::Setup,
     state::{StateGroup, StateRow},
     stored::Stored,
@@ -58,6 +59,7 @@ fn entities() -> BTreeSet<String> {
         RegistrationTokenUse,
         UiaSession,
         Chore,
+        ServerIdentity,
         Setup,
     ];
     tables.into_iter().map(str::to_owned).collect()
