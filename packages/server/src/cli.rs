@@ -25,7 +25,7 @@ const STACK_BYTES: usize = 10 << 20;
 
 /// A Matrix homeserver. Without a command it serves.
 #[derive(Debug, Parser)]
-#[command(name = "matryx", version, about)]
+#[command(name = "matryx", version)]
 pub struct Cli {
     #[command(flatten)]
     settings: Settings,
