@@ -127,6 +127,7 @@ impl Users {
             shutdown,
         } = dependencies;
         let passwords = Passwords::new(&config.password)?;
+        let token_capacity = usize::try_from(config.cache.access_tokens).unwrap_or(usize::MAX);
         let (chores, queue) = mpsc::unbounded_channel();
         let users = Self {
             inner: Arc::new(Inner {
@@ -136,7 +137,7 @@ impl Users {
                 appservices,
                 clock,
                 passwords,
-                tokens: TokenCache::new(),
+                tokens: TokenCache::new(token_capacity),
                 activity: Activity::default(),
                 nonces: Nonces::default(),
                 chores,

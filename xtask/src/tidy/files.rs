@@ -69,11 +69,12 @@ fn orphans(sources: &[Source]) -> Vec<String> {
 
 /// True for files that the build starts from.
 fn is_root(path: &str) -> bool {
-    let roots = ["/src/lib.rs", "/src/main.rs", "/build.rs"];
+    let roots = ["/src/lib.rs", "/src/main.rs"];
     let (folder, _) = path.rsplit_once('/').unwrap_or(("", path));
     let starts = ["/tests", "/benches", "/examples", "/src/bin"];
     roots.iter().any(|root| path.ends_with(root))
         || starts.iter().any(|start| folder.ends_with(start))
+        || (path.ends_with("/build.rs") && !path.contains("/src/"))
         || (path.contains("/tests/") && path.ends_with("/main.rs"))
 }
 

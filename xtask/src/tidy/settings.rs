@@ -2,8 +2,13 @@
 
 use super::source::Source;
 
-/// Keys that the contract of the command line fixes for what is not served yet.
-const RESERVED: [&str; 0] = [];
+/// Keys that operators can set already although what they rule is not served yet. The
+/// documentation of each says so.
+const RESERVED: [&str; 3] = [
+    "legacy_unauthenticated",
+    "deny_ip_ranges",
+    "trusted_key_servers",
+];
 
 /// Keys that nothing outside of the configuration reads.
 pub(super) fn check(sources: &[Source]) -> Vec<String> {

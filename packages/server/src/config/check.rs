@@ -1,5 +1,6 @@
 //! What the types alone cannot say: keys that depend on each other.
 
+use matryx_entity::room_versions;
 use ruma::RoomVersionId;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -9,17 +10,6 @@ use super::{
     setting::Values,
     source::{Problem, Source},
 };
-
-/// Room versions that this server creates and takes part in.
-const ROOM_VERSIONS: [RoomVersionId; 7] = [
-    RoomVersionId::V6,
-    RoomVersionId::V7,
-    RoomVersionId::V8,
-    RoomVersionId::V9,
-    RoomVersionId::V10,
-    RoomVersionId::V11,
-    RoomVersionId::V12,
-];
 
 /// Schemes of `database.url`.
 const DATABASE_SCHEMES: [&str; 5] = ["mem", "rocksdb", "ws", "wss", "tikv"];
@@ -38,8 +28,8 @@ pub(super) fn check(config: &Config, values: &mut Values) {
     check_database(config, &mut problem);
     check_registration(config, &mut problem);
     check_limits(config, &mut problem);
-    if !ROOM_VERSIONS.contains(&config.default_room_version) {
-        let known = ROOM_VERSIONS
+    if !room_versions::is_supported(&config.default_room_version) {
+        let known = room_versions::SUPPORTED
             .each_ref()
             .map(RoomVersionId::as_str)
             .join(", ");

@@ -19,7 +19,7 @@ choice! {
 settings! {
     /// Who is online.
     pub struct Presence {
-        /// Whether users see each other's presence.
+        /// Whether users see each other's presence. No effect yet: presence is not served.
         enabled: bool = true,
     }
 }
@@ -35,10 +35,11 @@ settings! {
 settings! {
     /// Media.
     pub struct Media {
-        /// Whether media can be fetched without an access token, at the old endpoints.
+        /// Whether media can be fetched without an access token, at the old endpoints. No effect
+        /// yet: media is not served.
         legacy_unauthenticated: bool = false,
         /// Address ranges to which requests for other servers' media and for previews of web pages
-        /// never go.
+        /// never go. No effect yet: there are no such requests.
         deny_ip_ranges: Vec<IpNet> = private_ranges(),
     }
 }

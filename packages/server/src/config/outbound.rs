@@ -41,6 +41,7 @@ settings! {
     /// Trust of outgoing HTTPS.
     pub struct TlsTrust {
         /// Files with certificates of authorities (PEM) that are trusted besides the system's.
+        /// Looked at by `matryx doctor`; no other effect yet, as there are no outgoing requests.
         extra_ca_files: Vec<PathBuf> = Vec::new(),
     }
 }
@@ -48,7 +49,8 @@ settings! {
 settings! {
     /// Push gateways.
     pub struct Push {
-        /// Address ranges to which requests to push gateways never go.
+        /// Address ranges to which requests to push gateways never go. No effect yet: there are no such
+        /// requests.
         deny_ip_ranges: Vec<IpNet> = private_ranges(),
     }
 }
@@ -59,7 +61,7 @@ settings! {
         /// Folder with the registrations of application services, one YAML file each. Unset: none.
         dir: Option<PathBuf> = None,
         /// Address ranges to which requests to application services never go. Empty by default, as
-        /// they usually run beside the server.
+        /// they usually run beside the server. No effect yet: there are no such requests.
         deny_ip_ranges: Vec<IpNet> = Vec::new(),
     }
 }

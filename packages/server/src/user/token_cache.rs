@@ -19,9 +19,6 @@ use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, UserId};
 
 use crate::caller::Requester;
 
-/// How many tokens are held.
-const CAPACITY: usize = 100_000;
-
 /// What a token is worth.
 #[derive(Clone, Debug)]
 pub(super) struct CachedToken {
@@ -58,9 +55,10 @@ struct Marks {
 pub(super) struct Epoch(u64);
 
 impl TokenCache {
-    pub(super) fn new() -> Self {
+    /// A cache for `capacity` tokens.
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
-            entries: Cache::new(CAPACITY),
+            entries: Cache::new(capacity),
             marks: Mutex::default(),
             epoch: AtomicU64::new(0),
         }
@@ -137,7 +135,7 @@ mod tests {
 
     #[test]
     fn forgets_all_tokens_of_a_revoked_user_and_no_others() {
-        let cache = TokenCache::new();
+        let cache = TokenCache::new(100);
         let hashes = ["a", "b", "c"].map(TokenHash::of);
         let [first, second, other] = hashes;
         cache.insert(first, token("@alice:localhost"), cache.epoch());
@@ -153,7 +151,7 @@ mod tests {
 
     #[test]
     fn keeps_nothing_that_was_read_before_a_revocation() {
-        let cache = TokenCache::new();
+        let cache = TokenCache::new(100);
         let hash = TokenHash::of("a");
         let before = cache.epoch();
         cache.revoke(&UserId::parse("@alice:localhost").unwrap());
@@ -163,7 +161,7 @@ mod tests {
 
     #[test]
     fn drops_marks_that_nobody_holds() {
-        let cache = TokenCache::new();
+        let cache = TokenCache::new(100);
         for number in 0..5000 {
             let user = UserId::parse(format!("@u{number}:localhost")).unwrap();
             drop(cache.mark(&user));

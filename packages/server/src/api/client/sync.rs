@@ -31,6 +31,7 @@ pub async fn sync(State(app): State<App>, call: Call<Request>) -> ApiResult<Resp
         Some(filter) => resolve(&app, &caller.user_id, filter).await?,
         None => Arc::default(),
     };
+    let timeout = request.timeout.unwrap_or_default();
     let request = SyncRequest {
         user_id: caller.user_id,
         device_id: caller.device_id,
@@ -38,7 +39,7 @@ pub async fn sync(State(app): State<App>, call: Call<Request>) -> ApiResult<Resp
         since: request.since,
         full_state: request.full_state,
         use_state_after: request.use_state_after,
-        timeout: request.timeout.unwrap_or_default(),
+        timeout: timeout.min(app.config.http.max_sync_timeout),
     };
     Ok(app.sync.sync(&request).await?)
 }
