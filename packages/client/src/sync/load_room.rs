@@ -52,10 +52,17 @@ pub(crate) async fn load_room(
     };
     let rows: Vec<StateRow> = store.range(KeyRange::prefix(&key![no])).await?;
     let reached = rows.iter().map(|row| row.pos.max(row.since)).max();
-    let head = find_head(store, no, reached.unwrap_or(0)).await?;
     let mut snapshot = RoomSnapshot::empty(no, room.room_id, room.version);
     let mut events = HashMap::new();
-    load_recent(store, &mut snapshot, head, &mut events).await?;
+    for row in read_newest(store, no, reached.unwrap_or(0)).await? {
+        snapshot.head = row.pos;
+        snapshot.extremities.clone_from(&row.extremities);
+        snapshot.group = row.group;
+        let event = TimelineEvent::from_row(row, &snapshot.room_id)?;
+        snapshot.depth = snapshot.depth.max(event.pdu.depth());
+        events.insert(EventKey::Pos(event.pos), Arc::clone(&event));
+        snapshot.recent.push_back(event);
+    }
     load_state_events(store, &snapshot, &rows, &mut events).await?;
     fill_state(store, &mut snapshot, rows, &mut events, local).await?;
     Ok(Some(snapshot))
@@ -112,34 +119,29 @@ async fn find_head(store: &Store, no: RoomNo, from: i64) -> Result<i64, SyncErro
     }
 }
 
-async fn load_recent(
+/// The newest events, up to the head. `reached` is known to be taken, unless it is zero.
+///
+/// One query if the head is near, which it is unless nobody has changed the room's state for long.
+async fn read_newest(store: &Store, no: RoomNo, reached: i64) -> Result<Vec<EventRow>, SyncError> {
+    let (first, last) = (reached - MAX_RECENT + 1, reached + MAX_RECENT);
+    let mut rows = read_places(store, no, first, last).await?;
+    if rows.last().is_some_and(|row| row.pos == last) {
+        let head = find_head(store, no, last).await?;
+        rows = read_places(store, no, head - MAX_RECENT + 1, head).await?;
+    }
+    let surplus = rows.len().saturating_sub(RoomSnapshot::MAX_RECENT);
+    rows.drain(..surplus);
+    Ok(rows)
+}
+
+async fn read_places(
     store: &Store,
-    snapshot: &mut RoomSnapshot,
-    head: i64,
-    events: &mut Loaded,
-) -> Result<(), SyncError> {
-    let first = (head - MAX_RECENT + 1).max(1);
-    if head < 1 {
-        return Ok(());
-    }
-    let rows: Vec<EventRow> = store
-        .range(KeyRange::inclusive(
-            &key![snapshot.no, first],
-            &key![snapshot.no, head],
-        ))
-        .await?;
-    for row in rows {
-        if row.pos == head {
-            snapshot.extremities.clone_from(&row.extremities);
-            snapshot.group = row.group;
-        }
-        let event = TimelineEvent::from_row(row, &snapshot.room_id)?;
-        snapshot.depth = snapshot.depth.max(event.pdu.depth());
-        events.insert(EventKey::Pos(event.pos), Arc::clone(&event));
-        snapshot.recent.push_back(event);
-    }
-    snapshot.head = head;
-    Ok(())
+    no: RoomNo,
+    first: i64,
+    last: i64,
+) -> Result<Vec<EventRow>, SyncError> {
+    let range = KeyRange::inclusive(&key![no, first.max(1)], &key![no, last]);
+    Ok(store.range(range).await?)
 }
 
 async fn load_state_events(
