@@ -215,7 +215,7 @@ impl Connection {
             let served = self.request(request);
             async move { Ok::<Response, Infallible>(served.await) }
         });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             // Peers hang up and send garbage all day.
             tracing::debug!(error = %error, peer = %self.peer, "connection ended");

@@ -35,7 +35,7 @@ pub fn routes(routes: Routes) -> Routes {
     routes
         .add(create_room::create_room)
         .add(send::send)
-        .add(put_state::put_state)
+        .add_with_empty_last(put_state::put_state)
         .add(redact::redact)
         .add(join::join)
         .add(join_by_id::join_by_id)

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{ServerBuilder, TestServer};
+use crate::support::{ServerBuilder, TestServer, TestUser};
 
 /// Longer than anything here takes; a bound for tests that fail.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -137,7 +137,7 @@ async fn answers_long_polls_when_told_to_stop() {
 #[tokio::test]
 async fn believes_a_forwarded_address_from_trusted_proxies_only() {
     let register = async |address: SocketAddr, forwarded: &str, name: &str| {
-        let body = json!({ "username": name, "auth": { "type": "m.login.dummy" } });
+        let body = json!({ "username": name, "password": TestUser::PASSWORD, "auth": { "type": "m.login.dummy" } });
         let url = format!("http://{address}/_matrix/client/v3/register");
         let request = Client::builder().build().unwrap().post(url).json(&body);
         let request = request.header("x-forwarded-for", forwarded);
