@@ -1,16 +1,13 @@
 //! Embeds the migrations in the program: writes the list of the files in `migrations/`.
 
-use std::{env, error::Error, fs, path::Path};
+use std::{env, error::Error, fmt::Write as _, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../migrations");
     println!("cargo:rerun-if-changed={}", folder.display());
     let mut names: Vec<String> = Vec::new();
     for file in fs::read_dir(&folder)? {
-        let name = file?
-            .file_name()
-            .into_string()
-            .map_err(|name| format!("{name:?}"))?;
+        let name = file?.file_name().to_string_lossy().into_owned();
         if let Some(stem) = name.strip_suffix(".surql") {
             names.push(stem.to_owned());
         }
@@ -24,10 +21,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let number: u32 = number.parse()?;
         let path = folder.join(format!("{name}.surql"));
         println!("cargo:rerun-if-changed={}", path.display());
-        list += &format!(
+        let path = path.display().to_string();
+        writeln!(
+            list,
             "    Migration {{ number: {number}, name: {name:?}, source: include_str!({path:?}), \
-             text: concat!(\"BEGIN;\\n\", include_str!({path:?}), {RECORD:?}) }},\n"
-        );
+             text: concat!(\"BEGIN;\n\", include_str!({path:?}), {RECORD:?}) }},"
+        )?;
     }
     list += "]\n";
     fs::write(Path::new(&env::var("OUT_DIR")?).join("migrations.rs"), list)?;

@@ -10,6 +10,7 @@
 
 mod config;
 mod doctor;
+mod migrate;
 mod serve;
 mod user;
 
@@ -37,6 +38,9 @@ pub struct Cli {
 enum Command {
     /// Serve (also without any command)
     Serve,
+    /// Look at and bring up the schema of the database
+    #[command(subcommand)]
+    Migrate(migrate::Command),
     /// Make and change accounts
     #[command(subcommand)]
     User(user::Command),
@@ -131,6 +135,7 @@ pub fn run(cli: Cli) -> ExitCode {
         let loaded = || load(&sources);
         match cli.command.unwrap_or(Command::Serve) {
             Command::Serve => serve::run(loaded()?),
+            Command::Migrate(command) => migrate::run(command, &loaded()?),
             Command::User(command) => user::run(command, loaded()?),
             Command::Config(command) => config::run(&command, &loaded),
             Command::Doctor => doctor::run(loaded()),

@@ -7,6 +7,8 @@
 mod de;
 mod key;
 mod ser;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::{
     de::from_value,

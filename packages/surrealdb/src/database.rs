@@ -49,12 +49,11 @@ impl Database {
     /// # Errors
     /// The URL names no engine of this build, or the database cannot be opened.
     pub async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
-        let engine = match config.url.split_once("://") {
-            Some(("ws" | "wss", _)) => Engine::Remote(connect_remote(config).await?),
-            _ => {
-                let (db, datastore) = embedded::open(config).await?;
-                Engine::Embedded { db, datastore }
-            }
+        let engine = if matches!(config.url.split_once("://"), Some(("ws" | "wss", _))) {
+            Engine::Remote(connect_remote(config).await?)
+        } else {
+            let (db, datastore) = embedded::open(config).await?;
+            Engine::Embedded { db, datastore }
         };
         let embedded = matches!(engine, Engine::Embedded { .. });
         let database = Self {

@@ -49,9 +49,11 @@ pub(crate) async fn listen(
         match rung {
             Ok(bells) => {
                 let raised = watermarks.send_if_modified(|known| {
-                    bells
-                        .iter()
-                        .fold(false, |any, bell| known.raise(bell.node, bell.seq) || any)
+                    let mut any = false;
+                    for bell in &bells {
+                        any |= known.raise(bell.node, bell.seq);
+                    }
+                    any
                 });
                 if raised {
                     counter!("matryx_doorbell_rings_total", "by" => doorbell.name()).increment(1);

@@ -5,6 +5,8 @@
 //! leaves it either applied or not. A migration that has been applied must never be edited: its
 //! checksum is kept and compared.
 
+mod document;
+
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,8 @@ use crate::{
     database::{Database, variables},
     error::StoreError,
 };
+
+pub use self::document::{described, document, undescribed};
 
 /// One step of the schema.
 struct Migration {

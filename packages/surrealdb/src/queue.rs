@@ -86,18 +86,15 @@ impl Queue {
             None
         };
         let queued = Queued { plan, ack, ticket };
-        match refusal {
-            Some(error) => {
-                state.failed.note(queued.plan.fence, ticket);
-                drop(state);
-                queued.refuse(error);
-            }
-            None => {
-                state.bytes += queued.plan.bytes;
-                state.plans.push_back(queued);
-                drop(state);
-                self.filled.notify_one();
-            }
+        if let Some(error) = refusal {
+            state.failed.note(queued.plan.fence, ticket);
+            drop(state);
+            queued.refuse(error);
+        } else {
+            state.bytes += queued.plan.bytes;
+            state.plans.push_back(queued);
+            drop(state);
+            self.filled.notify_one();
         }
     }
 

@@ -1,6 +1,6 @@
 //! The store: what the rest of the program sees of the database.
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use matryx_entity::{
     log::{LogEntry, LogRow},
@@ -217,17 +217,22 @@ impl Store {
             .collect();
         let ids = variables([("ids", Value::Array(Array::from(ids)))]);
         let found = self.database().query(GET_MANY, ids).await?.take(0)?;
-        let mut rows: HashMap<RecordIdKey, Value> = HashMap::new();
+        let mut rows: Vec<(RecordIdKey, Value)> = Vec::new();
         if let Value::Array(found) = found {
             for row in found.into_inner() {
                 if let Value::Object(object) = &row
                     && let Some(Value::RecordId(id)) = object.get("id")
                 {
-                    rows.insert(id.key.clone(), row);
+                    rows.push((id.key.clone(), row));
                 }
             }
         }
-        let record = |key| rows.get(&codec::record_key(key)).cloned();
+        rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let record = |key| {
+            let key = codec::record_key(key);
+            let place = rows.binary_search_by(|(known, _)| known.cmp(&key)).ok()?;
+            rows.get(place).map(|(_, row)| row.clone())
+        };
         keys.iter()
             .map(|key| record(key).map(|row| read(row, T::TABLE)).transpose())
             .collect()

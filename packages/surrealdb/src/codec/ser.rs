@@ -227,7 +227,7 @@ items!(
 struct Fields {
     variant: Option<&'static str>,
     key: Option<String>,
-    fields: BTreeMap<String, Value>,
+    columns: BTreeMap<String, Value>,
 }
 
 impl Fields {
@@ -235,14 +235,14 @@ impl Fields {
         match to_value(value)? {
             Value::None => {}
             value => {
-                self.fields.insert(key, value);
+                self.columns.insert(key, value);
             }
         }
         Ok(())
     }
 
     fn finish(self) -> Value {
-        let object = Value::Object(Object::from(self.fields));
+        let object = Value::Object(Object::from(self.columns));
         match self.variant {
             Some(variant) => tagged(variant, object),
             None => object,

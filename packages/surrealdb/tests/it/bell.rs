@@ -17,7 +17,7 @@ conformance! {
 }
 
 /// Long enough to mean "never" to a test that succeeds.
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 
 async fn two_stores(engine: &Engine, listener: StoreConfig) -> (Store, Store) {
     let mut config = engine.config();

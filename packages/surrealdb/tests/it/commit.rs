@@ -74,7 +74,7 @@ async fn one_failing_plan_does_not_fail_its_batch(engine: Engine) {
     let seqs: Vec<u64> = outcomes
         .iter()
         .flatten()
-        .filter_map(|one| one.last())
+        .filter_map(matryx_surrealdb::Committed::last)
         .map(|at| at.seq)
         .collect();
     assert_eq!(seqs, (2..=100).collect::<Vec<u64>>());

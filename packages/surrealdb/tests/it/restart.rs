@@ -1,6 +1,8 @@
 //! What survives a restart, on the engines that keep anything.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use matryx_entity::{key, room_no::RoomNo};
 use matryx_surrealdb::{Store, StoreError};

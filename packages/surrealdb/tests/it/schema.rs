@@ -1,6 +1,6 @@
 //! One entity is one table is one section of the migrations.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use matryx_entity::{
     access_token::AccessToken,
@@ -79,4 +79,20 @@ async fn every_table_has_an_entity_and_every_entity_a_table() {
     // The migration runner's own.
     assert!(tables.remove("migration"));
     assert_eq!(tables, entities());
+    assert_eq!(tables, migrate::described().into_iter().collect());
+    assert_eq!(migrate::undescribed(), [""; 0]);
+}
+
+#[test]
+fn the_schema_document_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schema.md");
+    let text = migrate::document();
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == text,
+        "docs/schema.md is not what the migrations say: cargo xtask gen"
+    );
 }
