@@ -21,7 +21,7 @@ enum Shape {
 #[serde(tag = "k", rename_all = "snake_case")]
 enum Tagged {
     One { number: i64 },
-    Two { list: Vec<(u64, String)> },
+    Two { pairs: Vec<(u64, String)> },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ fn everything() -> Everything {
         ]),
         unit: (),
         tagged: Tagged::Two {
-            list: vec![(1, "x".to_owned())],
+            pairs: vec![(1, "x".to_owned())],
         },
     }
 }
