@@ -2,11 +2,12 @@
 //!
 //! JSON is UTF-8, at most [`MAX_DEPTH`] deep and free of lone surrogates, everywhere in the body,
 //! also in the parts that no endpoint looks at: what is stored once must be readable for ever.
-//! Where a key occurs twice in one object, the last one counts.
+//! Where a key occurs twice in one object, the last one counts. A POST without any body counts as
+//! one of `{}`, because stock clients join, leave and log out so.
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, header, request::Parts};
+use http::{Method, Request, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ruma::api::{IncomingRequest, error::DeserializationError};
 use serde::de::IgnoredAny;
@@ -50,6 +51,8 @@ pub(super) fn parse<R: IncomingRequest>(
     path_args: &[&str],
 ) -> ApiResult<R> {
     check(body)?;
+    let absent = body.is_empty() && parts.method == Method::POST;
+    let body = if absent { b"{}" } else { body };
     let build = |body| {
         let mut request = Request::new(body);
         *request.method_mut() = parts.method.clone();

@@ -46,6 +46,7 @@ async fn names_what_is_wrong_with_json() {
     post(r#"{"type":7}"#).await.error(400, "M_BAD_JSON");
     post("[]").await.error(400, "M_BAD_JSON");
     post("{}").await.error(400, "M_MISSING_PARAM");
+    post("").await.error(400, "M_MISSING_PARAM");
     // A wrong type does not hide that the rest is no JSON at all.
     post(r#"{"type":7,"#).await.error(400, "M_NOT_JSON");
 }
