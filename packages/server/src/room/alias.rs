@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use matryx_entity::{key, power::Power, room::Alias, room_snapshot::RoomSnapshot, user::User};
-use matryx_surrealdb::{KeyRange, Plan, StoreError};
+use matryx_surrealdb::{Plan, StoreError};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedRoomAliasId, OwnedRoomId, OwnedServerName,
     RoomAliasId, RoomId, UserId,
@@ -47,7 +47,7 @@ impl Rooms {
         if alias.server_name() != self.server_name() {
             return Ok(None);
         }
-        Ok(self.store().get::<Alias>(&key![alias.as_str()]).await?)
+        Ok(self.store().alias(alias).await?)
     }
 
     /// Makes an alias that leads to a room.
@@ -138,17 +138,31 @@ impl Rooms {
         if !view.is_joined() && !view.is_world_readable() {
             return Err(RoomError::NotInRoom(room_id.to_owned()));
         }
-        let records: Vec<Alias> = self.store().range(KeyRange::all()).await?;
-        let here = records
-            .into_iter()
-            .filter(|record| record.room == view.room.no);
-        Ok(here.map(|record| record.alias).collect())
+        let records = self.store().aliases_of_room(view.room.no).await?;
+        Ok(records.into_iter().map(|record| record.alias).collect())
     }
 
     /// Does this user administer the server? One query.
     pub(super) async fn is_admin(&self, user: &UserId) -> Result<bool, RoomError> {
         let user = self.store().get::<User>(&User::key_of(user)).await?;
         Ok(user.is_some_and(|user| user.admin))
+    }
+
+    /// May this caller name a new room so, as far as application services have reserved aliases?
+    /// A name that can't be an alias at all is refused when the room is made.
+    ///
+    /// # Errors
+    /// 400 for an alias that an application service has reserved.
+    pub fn check_alias_name(
+        &self,
+        caller: &Requester,
+        appservices: &Appservices,
+        localpart: &str,
+    ) -> Result<(), RoomError> {
+        match RoomAliasId::parse(format!("#{localpart}:{}", self.server_name())) {
+            Ok(alias) => check_reserved(caller, appservices, &alias),
+            Err(_) => Ok(()),
+        }
     }
 
     fn check_local(&self, alias: &RoomAliasId) -> Result<(), RoomError> {
@@ -223,7 +237,7 @@ pub(super) fn may_change_aliases(room: &RoomSnapshot, user: &UserId) -> bool {
 }
 
 /// Is this alias free for this caller, as far as application services have reserved it?
-pub(crate) fn check_reserved(
+fn check_reserved(
     caller: &Requester,
     appservices: &Appservices,
     alias: &RoomAliasId,

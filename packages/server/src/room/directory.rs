@@ -8,7 +8,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use matryx_client::sync::SyncEngine;
 use matryx_entity::{key, log::LogEntry, room::PublishedRoom, room_no::RoomNo};
-use matryx_surrealdb::{KeyRange, Plan};
+use matryx_surrealdb::Plan;
 use quick_cache::sync::Cache;
 use ruma::{
     RoomId, ServerName, UInt,
@@ -116,7 +116,7 @@ impl Rooms {
         } else {
             limit.min(MAX_ROOMS)
         };
-        Ok(page(&listings, since, limit, total))
+        Ok(page(&listings, since.as_ref(), limit, total))
     }
 
     /// Is it this server whose directory is asked for?
@@ -138,10 +138,11 @@ impl Rooms {
     /// 404 for a room that the server does not know.
     pub async fn directory_visibility(&self, room_id: &RoomId) -> Result<Visibility, RoomError> {
         let room = self.snapshot(room_id).await?;
-        let published = self.store().get::<PublishedRoom>(&key![room.no]).await?;
-        Ok(match published {
-            Some(_) => Visibility::Public,
-            None => Visibility::Private,
+        let published = self.store().is_published(room.no).await?;
+        Ok(if published {
+            Visibility::Public
+        } else {
+            Visibility::Private
         })
     }
 
@@ -179,9 +180,25 @@ impl Rooms {
         Ok(())
     }
 
+    /// May this caller make a room of this visibility?
+    ///
+    /// # Errors
+    /// 403 where the operator says who may publish rooms.
+    pub async fn check_new_visibility(
+        &self,
+        caller: &Requester,
+        visibility: &Visibility,
+        publication: Publication,
+    ) -> Result<(), RoomError> {
+        if *visibility != Visibility::Public || publication == Publication::Members {
+            return Ok(());
+        }
+        check_publication(publication, self.is_admin(&caller.user_id).await?)
+    }
+
     /// All rooms that are published and that a stranger may look at or get into.
     async fn listings(&self) -> Result<Vec<Arc<Listing>>, RoomError> {
-        let published: Vec<PublishedRoom> = self.store().range(KeyRange::all()).await?;
+        let published = self.store().published_rooms().await?;
         let mut listings = Vec::with_capacity(published.len());
         for PublishedRoom { room, .. } in published {
             let listing = self.listing(room).await?;
@@ -213,7 +230,7 @@ impl Rooms {
 ///
 /// # Errors
 /// 403 where the operator says otherwise.
-pub(crate) fn check_publication(publication: Publication, admin: bool) -> Result<(), RoomError> {
+fn check_publication(publication: Publication, admin: bool) -> Result<(), RoomError> {
     let allowed = match publication {
         Publication::Members => true,
         Publication::Administrators => admin,
@@ -252,7 +269,7 @@ fn place(listing: &Listing) -> (Reverse<u64>, &RoomId) {
 
 fn page(
     listings: &[Arc<Listing>],
-    since: Option<DirectoryToken>,
+    since: Option<&DirectoryToken>,
     limit: usize,
     total: usize,
 ) -> DirectoryPage {
@@ -260,7 +277,7 @@ fn page(
         listings
             .partition_point(|listing| place(listing) < (Reverse(token.joined), &*token.room_id))
     };
-    let (first, last) = match &since {
+    let (first, last) = match since {
         None => (0, limit),
         Some(DirectoryToken::After(token)) => {
             let here = before(token);
@@ -319,14 +336,14 @@ mod tests {
         let whole: Vec<String> = all.iter().map(|room| room.room_id.to_string()).collect();
         let mut seen = Vec::new();
         let mut pages = Vec::new();
-        let mut since = None;
+        let mut since: Option<DirectoryToken> = None;
         loop {
-            let page = page(&all, since, 7, 25);
+            let page = page(&all, since.as_ref(), 7, 25);
             seen.extend(ids(&page));
             pages.push(ids(&page));
             let Some(next) = page.next else {
                 let prev = DirectoryToken::parse(&page.prev.unwrap()).unwrap();
-                let back = super::page(&all, Some(prev), 7, 25);
+                let back = super::page(&all, Some(&prev), 7, 25);
                 assert_eq!(ids(&back), pages[pages.len() - 2]);
                 break;
             };
@@ -348,7 +365,7 @@ mod tests {
             .map(|room| room.room_id.to_string())
             .collect();
         all.remove(4);
-        assert_eq!(ids(&page(&all, Some(next), 5, 9)), rest);
+        assert_eq!(ids(&page(&all, Some(&next), 5, 9)), rest);
     }
 
     #[test]

@@ -1,14 +1,10 @@
 //! The state of a room at a moment: the current one from the snapshot, any other from its state
 //! group.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
-use matryx_entity::{key, room_snapshot::RoomSnapshot, state::StateGroup, timeline::TimelineEvent};
-use matryx_surrealdb::KeyRange;
-use ruma::{OwnedEventId, OwnedUserId, events::StateEventType};
+use matryx_entity::{room_snapshot::RoomSnapshot, timeline::TimelineEvent};
+use ruma::{OwnedUserId, events::StateEventType};
 
 use super::{RoomError, Rooms, view::Moment};
 
@@ -43,7 +39,7 @@ impl Slots<'_> {
 }
 
 impl Rooms {
-    /// The state at a moment, in no order: nothing is read for the current state, at most five
+    /// The state at a moment, in no order: nothing is read for the current state, at most four
     /// queries for any other.
     pub(super) async fn state_at(
         &self,
@@ -106,7 +102,11 @@ impl Rooms {
         }
         let mut state = Vec::new();
         let mut missing = Vec::new();
-        for (kind, state_key, event_id) in self.slots_of_group(room, group, slots).await? {
+        let held = self.store().state_of_group(room.no, group).await?;
+        for ((kind, state_key), event_id) in held.unwrap_or_default() {
+            if !slots.contains(&kind, &state_key) {
+                continue;
+            }
             // Most slots still hold what they held then.
             match room.get(&StateEventType::from(kind), &state_key) {
                 Some(event) if event.pdu.event_id() == event_id => state.push(Arc::clone(event)),
@@ -115,48 +115,6 @@ impl Rooms {
         }
         state.extend(self.events_by_id(room, &missing).await?);
         Ok(state)
-    }
-
-    /// The slots of a state group. Two queries: the group, and the chain that it ends.
-    async fn slots_of_group(
-        &self,
-        room: &RoomSnapshot,
-        group: i64,
-        slots: Slots<'_>,
-    ) -> Result<Vec<(String, String, OwnedEventId)>, RoomError> {
-        let key = key![room.no, group];
-        let Some(newest) = self.store().get::<StateGroup>(&key).await? else {
-            return Ok(Vec::new());
-        };
-        let mut chain: HashMap<i64, StateGroup> = HashMap::new();
-        if newest.prev.is_some() {
-            let (low, high) = (newest.base.min(group), newest.base.max(group));
-            let range = KeyRange::inclusive(&key![room.no, low], &key![room.no, high]);
-            let groups = self.store().range::<StateGroup>(range).await?;
-            chain.extend(groups.into_iter().map(|group| (group.group, group)));
-        }
-        chain.insert(group, newest);
-
-        // From the newest to the oldest: what was said last about a slot counts.
-        let mut said: HashMap<(String, String), Option<OwnedEventId>> = HashMap::new();
-        let mut next = Some(group);
-        while let Some(part) = next.and_then(|group| chain.remove(&group)) {
-            for (kind, state_key, event_id) in part.set {
-                if slots.contains(&kind, &state_key) {
-                    said.entry((kind, state_key)).or_insert(Some(event_id));
-                }
-            }
-            for slot in part.unset {
-                if slots.contains(&slot.0, &slot.1) {
-                    said.entry(slot).or_insert(None);
-                }
-            }
-            next = part.prev;
-        }
-        let held = said.into_iter();
-        Ok(held
-            .filter_map(|((kind, state_key), event_id)| Some((kind, state_key, event_id?)))
-            .collect())
     }
 }
 

@@ -6,13 +6,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use matryx_entity::{
-    event::{EventPointer, EventRow},
-    key,
-    room_snapshot::RoomSnapshot,
-    stored::Key,
-    timeline::TimelineEvent,
+    event::EventRow, key, room_snapshot::RoomSnapshot, stored::Key, timeline::TimelineEvent,
 };
-use matryx_surrealdb::KeyRange;
 use ruma::{EventId, OwnedEventId, events::StateEventType};
 
 use super::{RoomError, Rooms};
@@ -43,8 +38,7 @@ impl Rooms {
         let mut events = Vec::new();
         if low < first_recent {
             let last_row = high.min(first_recent - 1);
-            let range = KeyRange::inclusive(&key![room.no, low], &key![room.no, last_row]);
-            for row in self.store().range::<EventRow>(range).await? {
+            for row in self.store().events(room.no, low, last_row).await? {
                 events.push(TimelineEvent::from_row(row, &room.room_id)?);
             }
         }
@@ -89,7 +83,7 @@ impl Rooms {
         Ok(found)
     }
 
-    /// An event of this room by its id, if it has a place. At most two queries.
+    /// An event of this room by its id, if it has a place. At most one query.
     pub(super) async fn event_by_id(
         &self,
         room: &RoomSnapshot,
@@ -99,14 +93,11 @@ impl Rooms {
         if let Some(event) = recent.find(|event| event.pdu.event_id() == event_id) {
             return Ok(Some(Arc::clone(event)));
         }
-        match self.place_of(event_id).await? {
-            Some(pointer) if pointer.room == room.no => self.event_at(room, pointer.pos).await,
-            _ => Ok(None),
-        }
+        let mut found = self.events_by_id(room, &[event_id.to_owned()]).await?;
+        Ok(found.pop())
     }
 
-    /// Events of this room by their ids, in no order; those without a place are left out. At most
-    /// two queries.
+    /// Events of this room by their ids; those without a place are left out. At most one query.
     pub(super) async fn events_by_id(
         &self,
         room: &RoomSnapshot,
@@ -115,22 +106,10 @@ impl Rooms {
         if event_ids.is_empty() {
             return Ok(Vec::new());
         }
-        let keys: Vec<Key> = event_ids.iter().map(|id| key![id.as_str()]).collect();
-        let pointers = self.store().get_many::<EventPointer>(&keys).await?;
-        let places = pointers.into_iter().flatten();
-        let places = places.filter(|pointer| pointer.room == room.no);
-        let events = self
-            .events_at(room, places.map(|pointer| pointer.pos))
-            .await?;
-        Ok(events.into_values().collect())
-    }
-
-    /// Where an event has its place. One query.
-    pub(super) async fn place_of(
-        &self,
-        event_id: &EventId,
-    ) -> Result<Option<EventPointer>, RoomError> {
-        Ok(self.store().get(&key![event_id.as_str()]).await?)
+        let rows = self.store().events_by_id(event_ids).await?;
+        let rows = rows.into_iter().flatten().filter(|row| row.room == room.no);
+        rows.map(|row| Ok(TimelineEvent::from_row(row, &room.room_id)?))
+            .collect()
     }
 
     /// The lowest place that has an event. Nothing is read for a room that began here.

@@ -9,7 +9,7 @@ use super::{RoomError, Rooms};
 use crate::caller::Requester;
 
 /// The longest time for which somebody types without saying so again.
-const MAX_TYPING: Duration = Duration::from_secs(120);
+const MAX_TYPING: Duration = Duration::from_mins(2);
 
 impl Rooms {
     /// Notes that a user types for some time, or (without a time) no longer does. Nothing is

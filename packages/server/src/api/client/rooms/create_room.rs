@@ -23,6 +23,14 @@ pub async fn create_room(State(app): State<App>, call: Call<Request>) -> ApiResu
     for _ in &request.invite {
         app.rate_limits.act(Act::Invite, &caller)?;
     }
+    let publication = app.config.room_directory.publication;
+    app.rooms
+        .check_new_visibility(&caller, &request.visibility, publication)
+        .await?;
+    if let Some(name) = &request.room_alias_name {
+        app.rooms
+            .check_alias_name(&caller, &app.appservices, name)?;
+    }
     let text = |json: &str| json.to_owned();
     let room_id = app
         .rooms
