@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod account;
+mod directory;
 mod edge;
 mod rooms;
 mod support;
