@@ -24,8 +24,8 @@ pub struct DataDir {
 pub enum DataDirError {
     /// The folder cannot be made or written to.
     #[error(
-        "cannot use the data folder {path}: {source}; `data_dir` must name a folder that this user \
-         can write to"
+        "cannot use the data folder {path} (`data_dir` must name a folder that this user can write \
+         to)"
     )]
     Unusable {
         /// The folder.

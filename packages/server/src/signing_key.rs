@@ -45,7 +45,7 @@ pub struct SigningKey {
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
     /// The file cannot be read or written.
-    #[error("cannot use the signing key {path}: {source}")]
+    #[error("cannot use the signing key {path}")]
     Unusable {
         /// The file.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum SigningKeyError {
         reason: String,
     },
     /// The system has no randomness to make a key from.
-    #[error("the operating system gives no random numbers: {0}")]
+    #[error("the operating system gives no random numbers")]
     NoRandomness(#[from] rand::rand_core::OsError),
 }
 

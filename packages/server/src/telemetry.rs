@@ -48,13 +48,13 @@ pub struct Telemetry {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// `log.level` cannot be read.
-    #[error("`log.level` is not a level: {0}")]
+    #[error("`log.level` is not a level")]
     Level(#[from] ParseError),
     /// Something else has taken the logs of this process.
-    #[error("logs are set up already: {0}")]
+    #[error("logs are set up already")]
     Logs(#[from] TryInitError),
     /// The metrics cannot be set up.
-    #[error("metrics cannot be set up: {0}")]
+    #[error("metrics cannot be set up")]
     Metrics(#[from] BuildError),
 }
 

@@ -8,6 +8,7 @@ use matryx_surrealdb::{
 };
 
 use super::{Loaded, block_on};
+use crate::data_dir::DataDir;
 
 /// What to do with the schema of the database. A server that keeps its database in its own folder
 /// must be stopped.
@@ -24,8 +25,14 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: Command, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+    let config = &loaded.config;
+    // A database in the data folder belongs to who holds the folder's lock.
+    let embedded = config.database.url.is_none();
+    let _lock = embedded
+        .then(|| DataDir::open(&config.data_dir))
+        .transpose()?;
     block_on(async {
-        let database = Database::connect(&loaded.config.store_config()).await?;
+        let database = Database::connect(&config.store_config()).await?;
         let outcome = act(command, &database).await;
         database.close().await;
         outcome

@@ -16,10 +16,8 @@ pub(super) fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
         server_name: loaded.config.server_name.to_string(),
     };
     block_on(async {
-        serve::run(loaded.config, telemetry, |opened| {
-            print!("{}", hint.text(opened));
-        })
-        .await?;
+        let announce = |opened: &Opened| print!("{}", hint.text(opened));
+        Box::pin(serve::run(loaded.config, telemetry, announce)).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

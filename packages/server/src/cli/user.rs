@@ -104,17 +104,17 @@ async fn act(command: Command, users: &Users) -> anyhow::Result<String> {
             lines.collect::<Vec<_>>().join("\n")
         }
         Command::ResetPassword { user } => {
-            let user = user_id(&user, users)?;
+            let user = user_id(&user, users).await?;
             users.reset_password(&user, read_password()?).await?;
             format!("{user} has a new password and is logged out everywhere")
         }
         Command::Deactivate { user, erase } => {
-            let user = user_id(&user, users)?;
+            let user = user_id(&user, users).await?;
             users.deactivate(&user, erase).await?;
             format!("{user} is deactivated")
         }
         Command::Promote { user, undo } => {
-            let user = user_id(&user, users)?;
+            let user = user_id(&user, users).await?;
             users.set_admin(&user, !undo).await?;
             format!(
                 "{user} is {}",
@@ -126,7 +126,7 @@ async fn act(command: Command, users: &Users) -> anyhow::Result<String> {
             )
         }
         Command::Logout { user } => {
-            let user = user_id(&user, users)?;
+            let user = user_id(&user, users).await?;
             users.log_out_everywhere(&user).await?;
             format!("{user} is logged out everywhere")
         }
@@ -141,9 +141,13 @@ async fn close(app: App) {
     app.store.close().await;
 }
 
-fn user_id(name: &str, users: &Users) -> anyhow::Result<OwnedUserId> {
-    UserId::parse_with_server_name(name, users.server_name())
-        .with_context(|| format!("`{name}` is not a user of this server"))
+/// The id of an account that exists.
+async fn user_id(name: &str, users: &Users) -> anyhow::Result<OwnedUserId> {
+    let user = UserId::parse_with_server_name(name, users.server_name())
+        .with_context(|| format!("`{name}` is not a user of this server"))?;
+    let account = users.lookup(&user).await?;
+    account.with_context(|| format!("there is no account {user}"))?;
+    Ok(user)
 }
 
 /// One line of standard input; a terminal does not show it.

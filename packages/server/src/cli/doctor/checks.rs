@@ -3,6 +3,7 @@
 use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 use matryx_entity::clock::Clock;
+use matryx_surrealdb::{Database, migrate};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::net::TcpListener;
 
@@ -29,10 +30,7 @@ pub(super) async fn all(config: &Config) -> Vec<Finding> {
         "the configuration of {} is in order",
         config.server_name
     ))];
-    let data_dir = DataDir::open(&config.data_dir);
-    let running = matches!(data_dir, Err(DataDirError::Locked { .. }));
-    findings.push(folder(&config.data_dir, &data_dir));
-    findings.push(key(&config.data_dir.join("signing.key")));
+    let running = data(config, &mut findings).await;
     findings.push(time());
     findings.push(open_files(config));
     for listener in &config.listen {
@@ -46,6 +44,41 @@ pub(super) async fn all(config: &Config) -> Vec<Finding> {
     findings
 }
 
+/// Looks at the data folder and at what lies in it, without making anything; whether a server runs
+/// on it.
+async fn data(config: &Config, findings: &mut Vec<Finding>) -> bool {
+    let path = &config.data_dir;
+    let embedded = config.database.url.is_none();
+    if !path.exists() {
+        let what = format!(
+            "there is no data folder {} yet; the first start makes it",
+            path.display()
+        );
+        findings.push(Finding::good(what));
+        if !embedded {
+            findings.push(database(config).await);
+        }
+        return false;
+    }
+    let opened = DataDir::open(path);
+    let running = matches!(opened, Err(DataDirError::Locked { .. }));
+    findings.push(folder(path, &opened));
+    findings.push(key(&path.join("signing.key")));
+    findings.push(if embedded && running {
+        Finding::good("the database is in use by the running server")
+    } else if embedded && opened.is_err() {
+        Finding::warning(
+            "the database was not looked at",
+            "mend the data folder first",
+        )
+    } else if embedded && !path.join("database").exists() {
+        Finding::good("there is no database yet; the first start makes it")
+    } else {
+        database(config).await
+    });
+    running
+}
+
 fn folder(path: &Path, opened: &Result<DataDir, DataDirError>) -> Finding {
     match opened {
         Err(DataDirError::Locked { process, .. }) => {
@@ -54,10 +87,7 @@ fn folder(path: &Path, opened: &Result<DataDir, DataDirError>) -> Finding {
                 "the data folder is in use by a running server{process}"
             ))
         }
-        Err(error) => Finding::bad(
-            error.to_string(),
-            "name a folder that this user can write to",
-        ),
+        Err(error) => Finding::bad(sources(&error), "name a folder that this user can write to"),
         Ok(_) => match fs::metadata(path).map(|folder| folder.permissions().mode() & 0o777) {
             Ok(mode) if mode & 0o077 != 0 => Finding::warning(
                 format!(
@@ -91,7 +121,33 @@ fn key(path: &Path) -> Finding {
         {
             Finding::good("there is no signing key yet; the first start makes it")
         }
-        Err(error) => Finding::bad(error.to_string(), "restore the file from a backup"),
+        Err(error) => Finding::bad(sources(&error), "restore the file from a backup"),
+    }
+}
+
+async fn database(config: &Config) -> Finding {
+    let url = config.database_url();
+    let database = match Database::connect(&config.store_config()).await {
+        Ok(database) => database,
+        Err(error) => {
+            let what = format!("the database {url} does not open: {}", sources(&error));
+            return Finding::bad(what, "look at `database.url` and its credentials");
+        }
+    };
+    let status = migrate::status(&database).await;
+    database.close().await;
+    match status {
+        Err(error) => Finding::bad(
+            format!("the database {url} does not answer: {}", sources(&error)),
+            "look at the database's own log",
+        ),
+        Ok(status) if status.is_fresh() => Finding::good(format!(
+            "the database {url} is empty; the first start fills it"
+        )),
+        Ok(status) => match status.problem() {
+            Some(problem) => Finding::bad(problem.to_string(), "see `matryx migrate status`"),
+            None => Finding::good(format!("the database {url} opens and is up to date")),
+        },
     }
 }
 
@@ -217,6 +273,34 @@ mod tests {
     async fn finds_nothing_on_an_empty_folder() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(bad(&config(folder.path(), &[])).await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn makes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), &[("database.url", "")]);
+        all(&config).await;
+        assert!(!config.data_dir.exists());
+        drop(DataDir::open(&config.data_dir).unwrap());
+        all(&config).await;
+        assert_eq!(
+            fs::read_dir(&config.data_dir).unwrap().count(),
+            1,
+            "only the lock"
+        );
+    }
+
+    #[tokio::test]
+    async fn finds_a_database_that_does_not_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let free = TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let url = format!("ws://{free}");
+        let found = bad(&config(folder.path(), &[("database.url", &url)])).await;
+        assert!(found[0].contains("does not open"), "{found:?}");
     }
 
     #[tokio::test]
