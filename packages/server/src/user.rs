@@ -19,6 +19,7 @@ mod interactive;
 mod operator;
 mod password;
 mod profile;
+mod profile_cache;
 mod push_rules;
 mod register;
 mod registration_token;
@@ -56,8 +57,8 @@ pub use self::{
     shared_secret::SharedSecretRequest,
 };
 use self::{
-    activity::Activity, chores::Chores, password::Passwords, shared_secret::Nonces,
-    token_cache::TokenCache,
+    activity::Activity, chores::Chores, password::Passwords, profile_cache::ProfileCache,
+    shared_secret::Nonces, token_cache::TokenCache,
 };
 use crate::{appservice::Appservices, config::Config};
 
@@ -98,6 +99,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     passwords: Passwords,
     tokens: TokenCache,
+    profiles: ProfileCache,
     activity: Activity,
     nonces: Nonces,
     chores: mpsc::UnboundedSender<matryx_entity::chore::Chore>,
@@ -108,6 +110,20 @@ struct Inner {
     /// Held while a registration claims a use of a limited token, so that the uses of one token
     /// are claimed in order and not by trial.
     claims: Mutex<()>,
+}
+
+impl Inner {
+    /// Forgets what a change makes stale.
+    fn follow(&self, entry: &LogEntry) {
+        match entry {
+            LogEntry::Revoked { user, .. } => self.tokens.revoke(user),
+            LogEntry::User { user } => {
+                self.tokens.revoke(user);
+                self.profiles.forget(user);
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Users {
@@ -138,6 +154,7 @@ impl Users {
                 clock,
                 passwords,
                 tokens: TokenCache::new(token_capacity),
+                profiles: ProfileCache::new(),
                 activity: Activity::default(),
                 nonces: Nonces::default(),
                 chores,
@@ -148,10 +165,8 @@ impl Users {
         };
         let follower = Arc::downgrade(&users.inner);
         users.inner.sync.on_entry(move |entry| {
-            if let Some(inner) = follower.upgrade()
-                && let LogEntry::Revoked { user, .. } | LogEntry::User { user } = entry
-            {
-                inner.tokens.revoke(user);
+            if let Some(inner) = follower.upgrade() {
+                inner.follow(entry);
             }
         });
         users.take_up_chores().await?;

@@ -6,6 +6,7 @@
 
 mod body;
 mod caller;
+mod guest;
 mod remote;
 mod suspension;
 mod token;

@@ -1,5 +1,7 @@
 //! Profiles of local users.
 
+use std::sync::Arc;
+
 use matryx_entity::{
     chore::{Chore, Task},
     log::LogEntry,
@@ -9,7 +11,7 @@ use matryx_surrealdb::Plan;
 use ruma::UserId;
 use serde_json::{Map, Value};
 
-use super::{UserError, Users};
+use super::{UserError, Users, profile_cache::CachedProfile};
 use crate::caller::Requester;
 
 /// The longest display name, in characters, as Synapse.
@@ -20,23 +22,34 @@ const MAX_AVATAR_URL_CHARS: usize = 1000;
 const NO_PROFILE: UserError = UserError::NotFound("There is no such profile");
 
 impl Users {
-    /// The fields of a profile: one query.
+    /// The fields of a profile: from the cache, or one query.
     ///
     /// # Errors
     /// This server has no such user, or the database is away.
-    pub async fn profile(&self, user: &UserId) -> Result<Map<String, Value>, UserError> {
+    pub async fn profile(&self, user: &UserId) -> Result<Arc<Map<String, Value>>, UserError> {
         if !self.is_local(user) {
             return Err(NO_PROFILE);
         }
+        if let Some(cached) = self.inner.profiles.get(user) {
+            return Ok(cached.fields);
+        }
+        let epoch = self.inner.profiles.epoch();
         let profile = self
             .inner
             .store
             .get::<Profile>(&Profile::key_of(user))
             .await?;
-        Ok(profile.ok_or(NO_PROFILE)?.fields())
+        let profile = profile.ok_or(NO_PROFILE)?;
+        let fields = Arc::new(profile.fields());
+        let cached = CachedProfile {
+            fields: Arc::clone(&fields),
+            json_bytes: profile.fields.len(),
+        };
+        self.inner.profiles.insert(user, cached, epoch);
+        Ok(fields)
     }
 
-    /// One field of a profile: one query. None where a display name or an avatar is not set.
+    /// One field of a profile, from the same place. None where a display name or an avatar is not set.
     ///
     /// # Errors
     /// This server has no such user, the field is not set, or the database is away.
@@ -45,8 +58,8 @@ impl Users {
         user: &UserId,
         name: &str,
     ) -> Result<Option<Value>, UserError> {
-        match self.profile(user).await?.remove(name) {
-            Some(value) => Ok(Some(value)),
+        match self.profile(user).await?.get(name) {
+            Some(value) => Ok(Some(value.clone())),
             None if is_shown_in_rooms(name) => Ok(None),
             None => Err(UserError::NotFound("The profile has no such field")),
         }

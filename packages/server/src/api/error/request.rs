@@ -54,6 +54,9 @@ pub enum RequestError {
     /// The account is suspended, and this is not one of the things that it may still do.
     #[error("This account has been suspended")]
     Suspended,
+    /// Guests may not do this.
+    #[error("Guests may not do this")]
+    Guest,
     /// The account was deactivated.
     #[error("This account has been deactivated")]
     Deactivated,
@@ -94,6 +97,7 @@ impl From<RequestError> for ApiError {
             RequestError::UnknownToken => return Self::unknown_token(false),
             RequestError::ExpiredToken => return Self::unknown_token(true),
             RequestError::Locked => return Self::locked(),
+            RequestError::Guest => (StatusCode::FORBIDDEN, ErrorKind::GuestAccessForbidden),
             RequestError::Suspended => (StatusCode::FORBIDDEN, ErrorKind::UserSuspended),
             RequestError::Deactivated => (StatusCode::FORBIDDEN, ErrorKind::UserDeactivated),
             RequestError::NotAnAppservice | RequestError::MasqueradedUser => {

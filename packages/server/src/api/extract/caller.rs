@@ -11,7 +11,7 @@ use ruma::{
     },
 };
 
-use super::{remote, suspension, token};
+use super::{guest, remote, suspension, token};
 use crate::{
     api::error::{ApiResult, request::RequestError},
     app::App,
@@ -129,6 +129,9 @@ async fn find_requester(app: &App, parts: &Parts, token: &str) -> ApiResult<Requ
         return masquerade(app, parts, appservice).await;
     }
     match app.tokens.authenticate(token).await? {
+        TokenState::Valid(requester) if requester.is_guest && guest::forbids(parts) => {
+            Err(RequestError::Guest.into())
+        }
         TokenState::Suspended(_) if suspension::forbids(parts) => {
             Err(RequestError::Suspended.into())
         }

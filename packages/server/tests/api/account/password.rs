@@ -44,6 +44,26 @@ async fn keeps_other_sessions_when_asked_to() {
 }
 
 #[tokio::test]
+async fn limits_guessing() {
+    let server = TestServer::configure()
+        .set("rate_limit.enabled", "true")
+        .set("rate_limit.login", "3 per 1m")
+        .start()
+        .await;
+    let alice = server.register("alice").await;
+    let attempt = |password| {
+        let stage = password_stage("alice", password, &json!(null));
+        let body = json!({ "new_password": "new secret", "auth": stage });
+        alice.post(PASSWORD).json(&body).send()
+    };
+    for _ in 0..3 {
+        challenge(&attempt("wrong").await);
+    }
+    let answer = attempt(TestUser::PASSWORD).await;
+    answer.error(429, "M_LIMIT_EXCEEDED");
+}
+
+#[tokio::test]
 async fn needs_a_token_and_a_password() {
     let server = TestServer::start().await;
     let alice = server.register("alice").await;

@@ -20,9 +20,10 @@ fn content(pattern: &str) -> Value {
 
 async fn ids(user: &TestUser, kind: &str) -> Vec<String> {
     let rules = user.get(&format!("{RULES}/global/")).send().await.ok();
-    let rules = rules[kind].as_array().unwrap();
+    let rules = rules[kind].as_array();
     rules
-        .iter()
+        .into_iter()
+        .flatten()
         .map(|rule| rule["rule_id"].as_str().unwrap().to_owned())
         .collect()
 }

@@ -60,6 +60,10 @@ async fn registers_with_a_dummy_stage_in_the_first_request() {
 async fn leads_through_a_flow_step_by_step() {
     let server = TestServer::configure()
         .set("registration.flows", "m.login.terms+m.login.dummy")
+        .set(
+            "registration.terms",
+            r#"[{ id = "privacy", title = "Privacy", url = "https://test.example/privacy" }]"#,
+        )
         .start()
         .await;
     let mut body = json!({ "username": "alice", "password": "secret" });
@@ -68,7 +72,15 @@ async fn leads_through_a_flow_step_by_step() {
         first["flows"][0]["stages"],
         json!(["m.login.terms", "m.login.dummy"])
     );
-    assert!(first["params"]["m.login.terms"]["policies"].is_object());
+    assert_eq!(
+        first["params"]["m.login.terms"]["policies"],
+        json!({
+            "privacy": {
+                "version": "1.0",
+                "en": { "name": "Privacy", "url": "https://test.example/privacy" },
+            },
+        })
+    );
     assert!(first["errcode"].is_null(), "{first}");
     body["auth"] = json!({ "type": "m.login.terms", "session": first["session"] });
     let second = challenge(&register(&server, &body).await);
@@ -255,6 +267,9 @@ async fn registers_guests_where_they_are_allowed() {
     let token = answer["access_token"].as_str().unwrap();
     let who = server.get(WHOAMI).token(token).send().await.ok();
     assert_eq!(who["is_guest"], true);
+    let request = server.post("/_matrix/client/v3/createRoom").token(token);
+    let answer = request.json(&json!({})).send().await;
+    answer.error(403, "M_GUEST_ACCESS_FORBIDDEN");
     let request = server.post(REGISTER).query("kind", "alien");
     let answer = request.json(&json!({})).send().await;
     answer.error(400, "M_INVALID_PARAM");

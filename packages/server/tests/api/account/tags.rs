@@ -81,6 +81,6 @@ async fn belongs_to_its_user_and_is_bounded() {
     let long = path(&alice.id, &room, &"x".repeat(256));
     let answer = alice.put(&long).json(&json!({})).send().await;
     answer.error(400, "M_INVALID_PARAM");
-    let answer = alice.put(&foreign).json(&json!([])).send().await;
+    let answer = alice.put(&foreign).json(&json!("x")).send().await;
     answer.error(400, "M_BAD_JSON");
 }

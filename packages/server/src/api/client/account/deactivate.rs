@@ -7,6 +7,7 @@ use ruma::api::client::account::{
     deactivate::v3::{Request, Response},
 };
 
+use super::proof;
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
@@ -17,9 +18,8 @@ use crate::{
 pub async fn deactivate(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
     let caller = call.caller.ok_or(UserError::MissingToken)?;
     let auth = call.request.auth.as_ref();
-    app.users
-        .deactivate_own(&caller, call.request.erase, auth)
-        .await?;
+    let deactivate = app.users.deactivate_own(&caller, call.request.erase, auth);
+    proof::limited(&app, &caller, &call.remote, deactivate).await?;
     // No account has an address at an identity server: nothing is left to remove.
     Ok(Response::new(ThirdPartyIdRemovalStatus::Success))
 }

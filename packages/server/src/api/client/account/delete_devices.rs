@@ -4,6 +4,7 @@
 use axum::extract::State;
 use ruma::api::client::device::delete_devices::v3::{Request, Response};
 
+use super::proof;
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
@@ -12,8 +13,9 @@ use crate::{
 /// Removes several of the caller's devices, after proof.
 pub async fn delete_devices(State(app): State<App>, call: Call<Request>) -> ApiResult<Response> {
     let Request { devices, auth, .. } = call.request;
-    app.users
-        .delete_own_devices(&call.caller, &devices, auth.as_ref())
-        .await?;
+    let delete = app
+        .users
+        .delete_own_devices(&call.caller, &devices, auth.as_ref());
+    proof::limited(&app, &call.caller, &call.remote, delete).await?;
     Ok(Response::new())
 }

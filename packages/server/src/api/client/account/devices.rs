@@ -10,6 +10,7 @@ use ruma::api::client::device::{
     update_device::v3 as update,
 };
 
+use super::proof;
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
@@ -56,9 +57,9 @@ pub async fn delete(
     call: Call<delete::Request>,
 ) -> ApiResult<delete::Response> {
     let devices = [call.request.device_id];
-    app.users
-        .delete_own_devices(&call.caller, &devices, call.request.auth.as_ref())
-        .await?;
+    let auth = call.request.auth.as_ref();
+    let delete = app.users.delete_own_devices(&call.caller, &devices, auth);
+    proof::limited(&app, &call.caller, &call.remote, delete).await?;
     Ok(delete::Response::new())
 }
 

@@ -4,6 +4,7 @@
 use axum::extract::State;
 use ruma::api::client::account::change_password::v3::{Request, Response};
 
+use super::proof;
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
@@ -20,8 +21,9 @@ pub async fn password(State(app): State<App>, call: Call<Request>) -> ApiResult<
         auth,
         ..
     } = call.request;
-    app.users
-        .change_own_password(&caller, new_password, logout_devices, auth.as_ref())
-        .await?;
+    let change =
+        app.users
+            .change_own_password(&caller, new_password, logout_devices, auth.as_ref());
+    proof::limited(&app, &caller, &call.remote, change).await?;
     Ok(Response::new())
 }

@@ -22,7 +22,10 @@ use crate::{
 /// Shows a user's profile.
 pub async fn profile(State(app): State<App>, call: Call<get::Request>) -> ApiResult<get::Response> {
     let fields = app.users.profile(&call.request.user_id).await?;
-    Ok(fields.into_iter().collect())
+    let fields = fields.iter();
+    Ok(fields
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect())
 }
 
 /// Shows one field of a user's profile.
