@@ -10,6 +10,7 @@ mod generate;
 mod homeserver;
 mod interop;
 mod procfs;
+mod store_remote;
 mod tidy;
 mod wire;
 
@@ -36,6 +37,8 @@ enum Command {
     Bench(bench::Args),
     /// Drive the binary with real Matrix clients.
     Interop(interop::Args),
+    /// Run the store's tests against a real SurrealDB server (a long build).
+    StoreRemote(store_remote::Args),
     /// Break the running binary and audit what it kept.
     Faults(faults::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Gen(args) => generate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Interop(args) => interop::run(&args),
+        Command::StoreRemote(args) => store_remote::run(&args),
         Command::Faults(args) => faults::run(&args),
     };
     if let Err(error) = outcome {

@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use matryx_entity::{
     log::LogRow,
     position::Position,
+    state::StateGroup,
     stored::{Key, Stored},
 };
 use surrealdb_types::{Array, Object, RecordId, ToSql, Value};
@@ -32,6 +33,8 @@ pub(crate) struct Batch {
     pub(crate) creates: Vec<Value>,
     pub(crate) puts: Vec<Value>,
     pub(crate) deletes: Vec<Value>,
+    /// How many of its new rows are state groups, whose number is watched.
+    pub(crate) state_groups: u64,
 }
 
 /// Why the first plan cannot be written at all.
@@ -54,14 +57,7 @@ enum Kind {
 impl Batch {
     /// Folds as many of the plans as go into one transaction, at least one.
     pub(crate) fn fold(plans: &VecDeque<Queued>, before: Position) -> Result<Self, Unwritable> {
-        let mut batch = Self {
-            plans: 0,
-            before,
-            entries: Vec::new(),
-            creates: Vec::new(),
-            puts: Vec::new(),
-            deletes: Vec::new(),
-        };
+        let mut batch = Self::empty(before);
         let mut records: HashMap<(&'static str, &Key), Folded> = HashMap::new();
         let mut order: Vec<(&'static str, &Key)> = Vec::new();
         for (index, Queued { plan, .. }) in plans.iter().enumerate() {
@@ -88,20 +84,26 @@ impl Batch {
         before: Position,
         count: usize,
     ) -> Result<Self, Unwritable> {
-        let mut batch = Self {
-            plans: count,
-            before,
-            entries: Vec::new(),
-            creates: Vec::new(),
-            puts: Vec::new(),
-            deletes: Vec::new(),
-        };
+        let mut batch = Self::empty(before);
+        batch.plans = count;
         let (mut records, mut order) = (HashMap::new(), Vec::new());
         for (index, Queued { plan, .. }) in plans.iter().take(count).enumerate() {
             batch.add(plan, index, &mut records, &mut order)?;
         }
         batch.collect(records, order);
         Ok(batch)
+    }
+
+    fn empty(before: Position) -> Self {
+        Self {
+            plans: 0,
+            before,
+            entries: Vec::new(),
+            creates: Vec::new(),
+            puts: Vec::new(),
+            deletes: Vec::new(),
+            state_groups: 0,
+        }
     }
 
     /// The position of the last log entry, or the one before the first if there is none.
@@ -208,6 +210,7 @@ impl Batch {
             let id = Value::RecordId(codec::record_id(name.0, name.1));
             match (kind, row) {
                 (Kind::Create, Some(mut row)) => {
+                    self.state_groups += u64::from(name.0 == StateGroup::TABLE);
                     row.insert("id".to_owned(), id);
                     self.creates.push(Value::Object(Object::from(row)));
                 }

@@ -16,10 +16,10 @@ use surrealdb::{
     engine::{local::Db, remote::ws},
     opt::auth,
 };
-use surrealdb_types::{AlreadyExistsError, ErrorDetails, QueryError, Value, Variables};
+use surrealdb_types::{ErrorDetails, Value, Variables};
 use tokio::time::{Instant, timeout};
 
-use crate::{codec, config::StoreConfig, embedded, error::StoreError, meter};
+use crate::{codec, config::StoreConfig, embedded, error::StoreError, failure::Failure, meter};
 
 /// How long a remote database may take to answer one query.
 const REMOTE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,6 +83,21 @@ impl Database {
         handle.shutdown().await;
     }
 
+    /// What it means that a query as a whole has no answer. Of a remote database that is the
+    /// connection, whatever the driver calls it, unless the database says that it refuses.
+    fn unanswered(&self, error: surrealdb::Error) -> Failure {
+        let refused = matches!(
+            error.details(),
+            ErrorDetails::Validation(_) | ErrorDetails::NotAllowed(_)
+        );
+        match Failure::from(error) {
+            Failure::Refused(error) if !self.embedded && !refused => {
+                Failure::Unavailable(error.message().into())
+            }
+            failure => failure,
+        }
+    }
+
     fn engine(&self) -> Result<Arc<Engine>, Failure> {
         self.engine
             .load_full()
@@ -141,7 +156,7 @@ impl Database {
         counter!("matryx_database_queries_total").increment(1);
         histogram!("matryx_database_query_seconds").record(took);
         meter::count(took);
-        let mut results = result.map_err(Failure::from)?;
+        let mut results = result.map_err(|error| self.unanswered(error))?;
         match Failure::of_statements(&mut results) {
             Some(failure) => Err(failure),
             None => Ok(Response(results)),
@@ -278,87 +293,4 @@ pub(crate) fn variables<const N: usize>(pairs: [(&str, Value); N]) -> Variables 
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
-}
-
-/// Why one try of a query failed.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Another transaction committed to the same keys first; nothing was written.
-    Conflict,
-    /// A record to create is there already; nothing was written. The record's id.
-    Exists(String),
-    /// The query threw, as its text says; nothing was written.
-    Thrown,
-    /// The log has moved on since the transaction was made up; nothing was written.
-    Moved,
-    /// Something that no driver says.
-    Other(StoreError),
-    /// No answer: what the query did is unknown.
-    Unavailable(Arc<str>),
-    /// The database refused; nothing was written.
-    Refused(Arc<surrealdb::Error>),
-}
-
-impl Failure {
-    /// The failure that explains a response: statements that merely were not run because of it
-    /// are passed over.
-    fn of_statements(results: &mut IndexedResults) -> Option<Self> {
-        let mut found: Option<Self> = None;
-        for error in results.take_errors().into_values() {
-            let failure = Self::from(error);
-            let better = match (&found, &failure) {
-                (None, _)
-                | (Some(Self::Refused(_)), Self::Conflict | Self::Exists(_) | Self::Thrown) => true,
-                (Some(Self::Refused(old)), Self::Refused(_)) => is_consequence(old),
-                _ => false,
-            };
-            if better {
-                found = Some(failure);
-            }
-        }
-        found
-    }
-}
-
-fn is_consequence(error: &surrealdb::Error) -> bool {
-    matches!(
-        error.details(),
-        ErrorDetails::Query(Some(QueryError::NotExecuted | QueryError::Cancelled))
-    )
-}
-
-impl From<surrealdb::Error> for Failure {
-    fn from(error: surrealdb::Error) -> Self {
-        match error.details() {
-            ErrorDetails::Query(Some(QueryError::TransactionConflict)) => Self::Conflict,
-            ErrorDetails::AlreadyExists(Some(AlreadyExistsError::Record { id })) => {
-                Self::Exists(id.clone())
-            }
-            ErrorDetails::Thrown => Self::Thrown,
-            ErrorDetails::Connection(_) => Self::Unavailable(error.message().into()),
-            _ => Self::Refused(Arc::new(error)),
-        }
-    }
-}
-
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Conflict => Self::Unavailable {
-                reason: "too many conflicts".into(),
-            },
-            Failure::Moved => Self::Unavailable {
-                reason: "the log has moved on".into(),
-            },
-            Failure::Thrown => Self::Unavailable {
-                reason: "the query gave up".into(),
-            },
-            Failure::Exists(id) => Self::Unavailable {
-                reason: format!("{id} exists already").into(),
-            },
-            Failure::Other(error) => error,
-            Failure::Unavailable(reason) => Self::Unavailable { reason },
-            Failure::Refused(error) => Self::Driver(error),
-        }
-    }
 }

@@ -12,6 +12,7 @@ mod database;
 mod doorbell;
 mod embedded;
 mod error;
+mod failure;
 mod meter;
 pub mod migrate;
 mod node;

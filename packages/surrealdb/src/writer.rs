@@ -24,8 +24,9 @@ use crate::{
     batch::{Batch, created_as},
     codec,
     config::StoreConfig,
-    database::{Database, Failure, read, variables},
+    database::{Database, read, variables},
     error::StoreError,
+    failure::Failure,
     migrate::SchemaProblem,
     plan::{Committed, CommittedBatch},
     queue::{Queue, Queued},
@@ -235,6 +236,7 @@ impl Writer {
     /// Takes a batch as committed and lets everybody in this process know.
     fn publish(&mut self, batch: Batch) {
         self.bell.seq = batch.last().seq;
+        counter!("matryx_state_group_rows_total").increment(batch.state_groups);
         if batch.entries.is_empty() {
             return;
         }
