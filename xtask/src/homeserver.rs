@@ -64,6 +64,18 @@ impl Launch {
 
     /// Starts the binary and returns once `/_matrix/client/versions` answers.
     pub(crate) async fn start(&self) -> Result<Homeserver> {
+        let began = Instant::now();
+        let mut server = self.spawn()?;
+        match timeout(START_LIMIT, server.wait_until_ready()).await {
+            Ok(Ok(())) => server.ready_ms = began.elapsed().as_millis(),
+            Ok(Err(error)) => return Err(error.context(format!("no server\n{}", self.log_tail()))),
+            Err(_elapsed) => bail!("not ready after {START_LIMIT:?}\n{}", self.log_tail()),
+        }
+        Ok(server)
+    }
+
+    /// Starts the binary and returns at once.
+    pub(crate) fn spawn(&self) -> Result<Homeserver> {
         let log = File::options().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
         command.arg("serve").args(["--server-name", SERVER_NAME]);
@@ -83,23 +95,16 @@ impl Launch {
             .stdout(log.try_clone()?)
             .stderr(log)
             .kill_on_drop(true);
-        let began = Instant::now();
         let child = command
             .spawn()
             .with_context(|| format!("starting {}", self.binary.display()))?;
         let pid = child.id().context("the server has no process id")?;
-        let mut server = Homeserver {
+        Ok(Homeserver {
             child,
             pid,
             address: self.address,
             ready_ms: 0,
-        };
-        match timeout(START_LIMIT, server.wait_until_ready()).await {
-            Ok(Ok(())) => server.ready_ms = began.elapsed().as_millis(),
-            Ok(Err(error)) => return Err(error.context(format!("no server\n{}", self.log_tail()))),
-            Err(_elapsed) => bail!("not ready after {START_LIMIT:?}\n{}", self.log_tail()),
-        }
-        Ok(server)
+        })
     }
 
     /// The end of the server's log, for an error message.

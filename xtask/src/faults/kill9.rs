@@ -15,7 +15,7 @@ use tokio::time::sleep;
 /// The shortest and the longest time that writers write, in milliseconds.
 const WRITING_MS: (u64, u64) = (100, 1500);
 /// How long a start that is to be killed lives at most, in milliseconds.
-const BROKEN_START_MS: u64 = 120;
+const BROKEN_START_MS: u64 = 400;
 /// One restart in so many is killed while it starts.
 const BROKEN_START_IN: u64 = 4;
 /// Accounts that write in every loop, each with one job.
@@ -100,9 +100,9 @@ async fn audit(launch: &Launch, loops: u64, seed: u64) -> Result<Checks> {
             ledger.absorb(part);
         }
         if random.below(BROKEN_START_IN) == 0 {
-            let life = random.pause_ms(0, BROKEN_START_MS);
-            // Ending early is what is asked of this start.
-            drop(tokio::time::timeout(life, launch.start()).await);
+            let broken = launch.spawn()?;
+            sleep(random.pause_ms(0, BROKEN_START_MS)).await;
+            broken.kill().await?;
         }
         server = launch.start().await?;
         let found = Audit::run(&server, &mut ledger).await?;
