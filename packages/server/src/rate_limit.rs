@@ -139,8 +139,8 @@ impl RateLimits {
         let id = self.inner.hasher.hash_one((act, key));
         let mut buckets = self.inner.full_at.lock();
         let full_at = buckets.get(&id).copied().unwrap_or(now).max(now);
-        let spent = full_at + step;
-        let wait = spent - now - period;
+        let full_after = full_at + step;
+        let wait = full_after - now - period;
         if wait > ROUNDING {
             return Err(Limited {
                 retry_after: Duration::from_secs_f64(wait / 1e3).max(Duration::from_millis(1)),
@@ -150,7 +150,7 @@ impl RateLimits {
             if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&id) {
                 make_room(&mut buckets, now);
             }
-            buckets.insert(id, spent);
+            buckets.insert(id, full_after);
         }
         Ok(())
     }

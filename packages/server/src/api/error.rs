@@ -43,7 +43,11 @@ enum Body {
 
 impl ApiError {
     /// A status, a kind (which is the error code and what goes with it) and a sentence.
-    pub fn new(status: StatusCode, kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub(in crate::api) fn new(
+        status: StatusCode,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             status,
             body: Box::new(Body::Standard(StandardErrorBody::new(kind, message.into()))),
@@ -53,7 +57,7 @@ impl ApiError {
 
     /// An answer whose body is more than an error code, such as the flows of interactive
     /// authentication.
-    pub fn with_body(status: StatusCode, body: &impl Serialize) -> Self {
+    pub(in crate::api) fn with_body(status: StatusCode, body: &impl Serialize) -> Self {
         match serde_json::to_value(body) {
             Ok(body) => Self {
                 status,
@@ -65,32 +69,32 @@ impl ApiError {
     }
 
     /// 403 `M_FORBIDDEN`.
-    pub fn forbidden(message: impl Into<String>) -> Self {
+    pub(in crate::api) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message)
     }
 
     /// 404 `M_NOT_FOUND`.
-    pub fn not_found(message: impl Into<String>) -> Self {
+    pub(in crate::api) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, message)
     }
 
     /// 400 `M_INVALID_PARAM`.
-    pub fn invalid_param(message: impl Into<String>) -> Self {
+    pub(in crate::api) fn invalid_param(message: impl Into<String>) -> Self {
         Self::bad_request(ErrorKind::InvalidParam, message)
     }
 
     /// 400 with any error code.
-    pub fn bad_request(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub(in crate::api) fn bad_request(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, message)
     }
 
     /// 413 `M_TOO_LARGE`.
-    pub fn too_large(message: impl Into<String>) -> Self {
+    pub(in crate::api) fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, message)
     }
 
     /// 401 `M_UNKNOWN_TOKEN`.
-    pub fn unknown_token(soft_logout: bool) -> Self {
+    pub(in crate::api) fn unknown_token(soft_logout: bool) -> Self {
         let mut data = UnknownTokenErrorData::new();
         data.soft_logout = soft_logout;
         let message = if soft_logout {
@@ -106,7 +110,7 @@ impl ApiError {
     }
 
     /// 401 `M_USER_LOCKED`: the client keeps its session until the account is unlocked.
-    pub fn locked() -> Self {
+    pub(in crate::api) fn locked() -> Self {
         let body = serde_json::json!({
             "errcode": "M_USER_LOCKED",
             "error": "This account has been locked",
@@ -116,7 +120,7 @@ impl ApiError {
     }
 
     /// 429 `M_LIMIT_EXCEEDED`, with the wait in the body and in `Retry-After`.
-    pub fn limited(retry_after: Duration) -> Self {
+    pub(in crate::api) fn limited(retry_after: Duration) -> Self {
         let mut data = LimitExceededErrorData::new();
         data.retry_after = Some(RetryAfter::Delay(retry_after));
         Self {
@@ -130,7 +134,7 @@ impl ApiError {
     }
 
     /// 503 with `Retry-After`: something that we depend on is away for the moment.
-    pub fn unavailable(cause: &dyn std::error::Error) -> Self {
+    pub(in crate::api) fn unavailable(cause: &dyn std::error::Error) -> Self {
         tracing::error!(error = %chain(cause), "temporarily unavailable");
         Self {
             retry_after: Some(UNAVAILABLE_RETRY),
@@ -143,7 +147,7 @@ impl ApiError {
     }
 
     /// 500 `M_UNKNOWN`: our own failure, logged with its causes.
-    pub fn internal(cause: &dyn std::error::Error) -> Self {
+    pub(in crate::api) fn internal(cause: &dyn std::error::Error) -> Self {
         tracing::error!(error = %chain(cause), "request failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -153,7 +157,7 @@ impl ApiError {
     }
 
     /// 500 `M_UNKNOWN` after a panic, which the panic hook has logged.
-    pub fn panicked() -> Self {
+    pub(in crate::api) fn panicked() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             ErrorKind::Unknown,

@@ -55,7 +55,7 @@ where
         let path_args = path_args(&mut parts).await?;
         let body = body::read(app.config.http.max_body.as_len(), &parts, body).await?;
         let path_args: Vec<&str> = path_args.iter().map(|(_, value)| value).collect();
-        let request = body::parse(parts, &body, &path_args)?;
+        let request = body::parse(&parts, &body, &path_args)?;
         Ok(Self {
             caller,
             request,

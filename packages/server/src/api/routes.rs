@@ -55,6 +55,10 @@ enum Waiting {
 
 impl Routes {
     /// Registers a handler under every path of its endpoint.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "what is added has another type"
+    )]
     #[must_use]
     pub fn add<R, F, Fut>(self, handler: F) -> Self
     where

@@ -170,7 +170,7 @@ impl Connection {
         match acceptor {
             None => {
                 self.http(stream, self.builder().http1_only(), watcher)
-                    .await
+                    .await;
             }
             Some(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => {

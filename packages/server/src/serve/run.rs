@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How often the files of certificates are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
+const CERTIFICATE_CHECK: Duration = Duration::from_mins(1);
 
 /// A server that serves, for who tells the operator.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use matryx_client::sync::{SyncEngine, SyncError, SyncOptions};
 use matryx_entity::{build::EventSigner, clock::Clock, server_identity::ServerIdentity};
 use matryx_surrealdb::{Plan, Store, StoreError};
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, api::appservice::Registration};
 use thiserror::Error;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -14,6 +14,7 @@ use crate::{
     api::layer::RequestIds,
     app::{App, Services},
     appservice::{Appservices, RegistrationError},
+    caller::TokenState,
     config::Config,
     data_dir::{DataDir, DataDirError},
     rate_limit::RateLimits,
@@ -43,6 +44,12 @@ pub enum StartError {
     /// An application service's registration can't be used.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
+    /// An application service's token is a user's.
+    #[error("the as_token of the application service {id} is a user's access token")]
+    TokenTaken {
+        /// The registration's id.
+        id: String,
+    },
     /// The database can't be opened.
     #[error("cannot open the database")]
     Store(#[from] StoreError),
@@ -122,6 +129,12 @@ pub async fn start(
         shutdown: shutdown.clone(),
     })
     .await?;
+    for appservice in appservices.iter() {
+        let Registration { id, as_token, .. } = &appservice.registration;
+        if !matches!(users.authenticate(as_token).await?, TokenState::Unknown) {
+            return Err(StartError::TokenTaken { id: id.clone() });
+        }
+    }
     let first_admin_token = users.first_admin_token().await?;
     let app = App::new(Services {
         rate_limits: RateLimits::new(config.rate_limit.clone(), Arc::clone(&clock)),

@@ -8,6 +8,8 @@
 //! server.get("/_matrix/client/v3/sync").send().await.error(401, "M_MISSING_TOKEN");
 //! ```
 
+use std::fmt::Write;
+
 mod clock;
 mod request;
 mod server;
@@ -27,7 +29,7 @@ pub(crate) fn encode(segment: impl AsRef<str>) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            write!(encoded, "%{byte:02X}").unwrap();
         }
     }
     encoded

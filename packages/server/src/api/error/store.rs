@@ -9,10 +9,11 @@ use super::ApiError;
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable { .. } => Self::unavailable(&error),
-            // A race that the domain did not expect: to try again is right, to know why is not
-            // the client's business.
-            StoreError::Conflict { .. } | StoreError::Exists { .. } => Self::unavailable(&error),
+            // Besides a database that is away, a race that the domain did not expect: to try again
+            // is right, to know why is not the client's business.
+            StoreError::Unavailable { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Exists { .. } => Self::unavailable(&error),
             StoreError::Inconsistent { .. }
             | StoreError::Unencodable { .. }
             | StoreError::Schema(_)

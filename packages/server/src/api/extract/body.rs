@@ -46,7 +46,7 @@ pub(super) async fn read(limit: usize, parts: &Parts, body: Body) -> ApiResult<B
 
 /// Parses a request from its parts.
 pub(super) fn parse<R: IncomingRequest>(
-    parts: Parts,
+    parts: &Parts,
     body: &[u8],
     path_args: &[&str],
 ) -> ApiResult<R> {

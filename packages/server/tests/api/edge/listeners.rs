@@ -121,13 +121,15 @@ async fn answers_long_polls_when_told_to_stop() {
         .unwrap()
         .get(url)
         .bearer_auth(&alice.token);
-    let poll = tokio::task::spawn(request.send());
-    // Until the poll waits.
-    while server.app.sync.status().waiters == 0 {
-        tokio::task::yield_now().await;
-    }
-    timeout(PATIENCE, open.close()).await.unwrap();
-    let answer = poll.await.unwrap().unwrap();
+    let stop = async {
+        // Until the poll waits.
+        while server.app.sync.status().waiters == 0 {
+            tokio::task::yield_now().await;
+        }
+        timeout(PATIENCE, open.close()).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(request.send(), stop);
+    let answer = answer.unwrap();
     assert_eq!(answer.status(), 200);
     let body: Value = answer.json().await.unwrap();
     assert!(body["next_batch"].is_string());
