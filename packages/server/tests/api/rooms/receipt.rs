@@ -97,10 +97,10 @@ async fn threads_have_receipts_of_their_own() {
         "m.relates_to": { "rel_type": "m.thread", "event_id": root },
     });
     let reply = alice.send_event(&room, "m.room.message", reply).await;
-    let reaction = json!({
+    let annotation = json!({
         "m.relates_to": { "rel_type": "m.annotation", "event_id": reply, "key": "k" },
     });
-    let reaction = alice.send_event(&room, "m.reaction", reaction).await;
+    let reaction = alice.send_event(&room, "m.reaction", annotation).await;
 
     let in_thread = json!({ "thread_id": root });
     for event in [&root, &reply, &reaction] {

@@ -14,9 +14,9 @@ async fn finds_the_closest_event_on_either_side() {
     let bob = server.register("bob").await;
     let room = alice.create_room(json!({})).await;
     say_many(&alice, &room, 100).await;
-    server.clock.advance(Duration::from_secs(60));
+    server.clock.advance(Duration::from_mins(1));
     let wanted = alice.say(&room, "wanted").await;
-    server.clock.advance(Duration::from_secs(60));
+    server.clock.advance(Duration::from_mins(1));
     let next = say_many(&alice, &room, 100).await.swap_remove(0);
 
     let path = format!(

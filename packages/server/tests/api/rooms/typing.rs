@@ -79,5 +79,11 @@ async fn one_types_only_for_oneself_and_only_in_ones_rooms() {
         .send()
         .await
         .error(400, "M_BAD_JSON");
+    ask(json!({ "typing": true, "timeout": "x" }))
+        .send()
+        .await
+        .error(400, "M_BAD_JSON");
+    ask(json!([])).send().await.error(400, "M_BAD_JSON");
     ask(json!({})).send().await.error(400, "M_MISSING_PARAM");
+    ask(json!({ "typing": true })).send().await.ok();
 }
