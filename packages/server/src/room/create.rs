@@ -132,10 +132,11 @@ impl Rooms {
             .first_events(&request, &draft, alias.as_deref())
             .await?
         {
-            draft.add(intent).await.map_err(refused)?;
+            draft.add(intent, None).await.map_err(refused)?;
         }
         let turn = self.first_turn(no).await;
-        match draft.commit(turn).await {
+        let landing = draft.take_off();
+        match draft.commit(turn, landing).await {
             Ok(()) => Ok(room_id),
             Err(StoreError::Exists { table: "alias", .. }) => {
                 Err(alias.map_or(RoomError::Busy, RoomError::AliasTaken))

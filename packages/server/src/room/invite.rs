@@ -60,7 +60,7 @@ impl Rooms {
         content: CanonicalJsonObject,
     ) -> Result<OwnedEventId, RoomError> {
         self.check_invitee(target).await?;
-        self.act(room, |snapshot| {
+        self.act(room, None, |snapshot| {
             if !snapshot.is_joined(sender) {
                 return Err(RoomError::NotInRoom(snapshot.room_id.clone()));
             }

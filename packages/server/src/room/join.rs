@@ -68,7 +68,7 @@ impl Rooms {
         content: CanonicalJsonObject,
     ) -> Result<OwnedEventId, RoomError> {
         let memberships = self.sync().user(user).await?;
-        self.act(room, |snapshot| {
+        self.act(room, None, |snapshot| {
             let mut content = content.clone();
             if snapshot.is_joined(user) {
                 let unchanged = same_member(snapshot, user, &content);

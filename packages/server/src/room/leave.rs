@@ -29,7 +29,7 @@ impl Rooms {
         self.to_the_end(async move {
             let content = content(&MembershipState::Leave, reason.as_deref());
             rooms
-                .act(room, |snapshot| {
+                .act(room, None, |snapshot| {
                     let now = snapshot
                         .get(&ruma::events::StateEventType::RoomMember, user.as_str())
                         .ok_or_else(|| RoomError::NotInRoom(room_id.clone()))?;

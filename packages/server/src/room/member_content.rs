@@ -98,7 +98,7 @@ impl Rooms {
         target: &UserId,
         content: CanonicalJsonObject,
     ) -> Result<OwnedEventId, RoomError> {
-        self.act(room, |snapshot| {
+        self.act(room, None, |snapshot| {
             if let Some(event_id) = same_member(snapshot, target, &content) {
                 return Ok(Decision::Done(event_id));
             }

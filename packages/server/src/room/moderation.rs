@@ -62,7 +62,7 @@ impl Rooms {
         self.to_the_end(async move {
             let content = content(&sanction.membership(), reason.as_deref());
             rooms
-                .act(room, |snapshot| {
+                .act(room, None, |snapshot| {
                     if !snapshot.is_joined(&sender) {
                         return Err(RoomError::NotInRoom(room_id.clone()));
                     }

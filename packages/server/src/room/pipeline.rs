@@ -4,7 +4,7 @@
 //! Each event is built on the one before it, checked by the auth rules, and projected: timeline
 //! row and pointer, state and state group, membership record, redacted target, log entry.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use matryx_client::sync::Attachment;
 use matryx_entity::{
@@ -27,16 +27,19 @@ use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
     events::{TimelineEventType, room::member::MembershipState},
 };
-use tokio::sync::OwnedMutexGuard;
+use tokio::{sync::OwnedMutexGuard, time::sleep};
 
 use super::{
     RoomError, Rooms,
-    in_flight::InFlight,
+    in_flight::{self, Landing},
     queue::{GroupChain, Head, Turn},
 };
 
 /// How often a change is built anew because somebody else wrote to the room first.
-const MAX_REBUILDS: usize = 16;
+const MAX_REBUILDS: u32 = 16;
+/// How long to wait before that, times the number of attempts: what somebody else wrote must first
+/// reach this process.
+const REBUILD_PAUSE: Duration = Duration::from_millis(5);
 
 /// One event that somebody of this server wants in a room.
 #[derive(Debug)]
@@ -45,8 +48,6 @@ pub(super) struct Intent {
     pub(super) sender: OwnedUserId,
     /// What it says.
     pub(super) template: EventTemplate,
-    /// The request that it came with.
-    pub(super) txn: Option<ClientTransaction>,
     /// `origin_server_ts`, where an application service may set it.
     pub(super) ts: Option<MilliSecondsSinceUnixEpoch>,
 }
@@ -57,7 +58,6 @@ impl Intent {
         Self {
             sender: sender.to_owned(),
             template,
-            txn: None,
             ts: None,
         }
     }
@@ -83,47 +83,66 @@ impl Rooms {
     ///
     /// `decide` may run more than once: another process may have written to the room meanwhile,
     /// and then everything is decided again on what the room is now. A request whose transaction
-    /// was already carried out gets the id of the event that it made.
+    /// was already carried out gets the id of the event that it made, whatever the room says now.
     pub(super) async fn act(
         &self,
         room: RoomNo,
+        txn: Option<&ClientTransaction>,
         decide: impl Fn(&RoomSnapshot) -> Result<Decision, RoomError> + Send,
     ) -> Result<OwnedEventId, RoomError> {
-        for _ in 0..MAX_REBUILDS {
+        for attempt in 0..MAX_REBUILDS {
             let turn = self.turn(room).await?;
-            let Some(head) = turn.clone() else { continue };
-            let intent = match decide(&head.snapshot)? {
-                Decision::Done(event_id) => return Ok(event_id),
-                Decision::Send(intent) => intent,
-            };
-            let txn = intent.txn.clone();
-            if let Some(txn) = &txn {
-                if let Some(event_id) = self.sync().transaction(txn) {
-                    return Ok(event_id);
-                }
-                if let Some((event_id, outcome)) = self.inner.in_flight.find(txn) {
-                    drop(turn);
-                    if InFlight::succeeded(outcome).await {
-                        return Ok(event_id);
-                    }
-                    continue;
-                }
+            if let Some(event_id) = txn.and_then(|txn| self.sync().transaction(txn)) {
+                return Ok(event_id);
             }
-            let mut draft = Draft::new(self, head);
-            let event_id = draft.add(*intent).await?.pdu.event_id().to_owned();
-            let flight = txn.map(|txn| self.inner.in_flight.begin(txn, event_id.clone()));
-            match draft.commit(turn).await {
-                Ok(()) => {
-                    if let Some(flight) = flight {
-                        flight.land();
+            let Some(head) = turn.clone() else { continue };
+            let waiting = match txn.and_then(|txn| self.inner.in_flight.find(txn)) {
+                Some(flight) => Some(flight),
+                None => match decide(&head.snapshot)? {
+                    // The event that says it may itself still be on its way.
+                    Decision::Done(event_id) => Some((event_id, head.outcome.clone())),
+                    Decision::Send(intent) => {
+                        let txn = txn.cloned();
+                        match self.send_intent(head, turn, txn, *intent).await {
+                            Err(RoomError::Store(
+                                StoreError::Conflict { .. } | StoreError::Exists { .. },
+                            )) => {
+                                sleep(REBUILD_PAUSE * attempt).await;
+                                continue;
+                            }
+                            sent => return sent,
+                        }
                     }
-                    return Ok(event_id);
-                }
-                Err(StoreError::Conflict { .. } | StoreError::Exists { .. }) => {}
-                Err(error) => return Err(error.into()),
+                },
+            };
+            drop(turn);
+            if let Some((event_id, outcome)) = waiting
+                && in_flight::succeeded(outcome).await
+            {
+                return Ok(event_id);
             }
         }
         Err(RoomError::Busy)
+    }
+
+    async fn send_intent(
+        &self,
+        head: Head,
+        turn: Turn,
+        txn: Option<ClientTransaction>,
+        intent: Intent,
+    ) -> Result<OwnedEventId, RoomError> {
+        let mut draft = Draft::new(self, head);
+        let event = draft.add(intent, txn.clone()).await?;
+        let event_id = event.pdu.event_id().to_owned();
+        let landing = draft.take_off();
+        let _flight = txn.map(|txn| {
+            self.inner
+                .in_flight
+                .begin(txn, event_id.clone(), draft.head.outcome.clone())
+        });
+        draft.commit(turn, landing).await?;
+        Ok(event_id)
     }
 }
 
@@ -159,7 +178,11 @@ impl<'a> Draft<'a> {
     ///
     /// Reads the membership record that a member event changes and the event that a redaction
     /// redacts: one point read each, none for anything else.
-    pub(super) async fn add(&mut self, intent: Intent) -> Result<Arc<TimelineEvent>, RoomError> {
+    pub(super) async fn add(
+        &mut self,
+        intent: Intent,
+        txn: Option<ClientTransaction>,
+    ) -> Result<Arc<TimelineEvent>, RoomError> {
         let deps = &self.rooms.inner.deps;
         let ts = intent.ts.unwrap_or_else(|| deps.clock.now());
         let pdu = build::build(
@@ -169,7 +192,7 @@ impl<'a> Draft<'a> {
             ts,
             &deps.signer,
         )?;
-        self.add_built(pdu, intent.txn).await
+        self.add_built(pdu, txn).await
     }
 
     /// Adds an event that is already built on this draft's head.
@@ -354,11 +377,18 @@ impl<'a> Draft<'a> {
         );
     }
 
+    /// Notes in the head that what follows depends on this draft's commit.
+    pub(super) fn take_off(&mut self) -> Landing {
+        let (landing, outcome) = in_flight::new();
+        self.head.outcome = outcome;
+        landing
+    }
+
     /// Hands the plan to the log writer, moves the room's head on and waits for the commit.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the head was not the room's: reload it and build again.
-    pub(super) async fn commit(self, mut turn: Turn) -> Result<(), StoreError> {
+    pub(super) async fn commit(self, mut turn: Turn, landing: Landing) -> Result<(), StoreError> {
         let waits_for_members = self.changes_members();
         let epoch = self.head.epoch;
         let commit = self.rooms.store().submit(self.plan);
@@ -368,6 +398,7 @@ impl<'a> Draft<'a> {
             if outcome.is_err() {
                 *turn = None;
             }
+            landing.send_replace(Some(outcome.is_ok()));
             return outcome.map(|_| ());
         }
         let queue = Arc::clone(OwnedMutexGuard::mutex(&turn));
@@ -379,6 +410,7 @@ impl<'a> Draft<'a> {
                 *head = None;
             }
         }
+        landing.send_replace(Some(outcome.is_ok()));
         outcome.map(|_| ())
     }
 }

@@ -29,7 +29,7 @@ impl Rooms {
         let view = self.sync().user(user).await?;
         for member in view.joined() {
             let sent = self
-                .act(member.room, |snapshot| {
+                .act(member.room, None, |snapshot| {
                     let now = snapshot
                         .get(&StateEventType::RoomMember, user.as_str())
                         .filter(|_| snapshot.is_joined(user))

@@ -19,7 +19,10 @@ use matryx_entity::{room_no::RoomNo, room_snapshot::RoomSnapshot, state::StateGr
 use parking_lot::Mutex as SyncMutex;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{RoomError, Rooms};
+use super::{
+    RoomError, Rooms,
+    in_flight::{self, Outcome},
+};
 
 /// How many rooms may have a queue before idle ones are dropped.
 const MAX_QUEUES: usize = 1_024;
@@ -44,6 +47,8 @@ pub(super) struct RoomQueue {
 pub(super) struct Head {
     pub(super) snapshot: RoomSnapshot,
     pub(super) chain: GroupChain,
+    /// How the commit of the newest plan ends.
+    pub(super) outcome: Outcome,
     /// Plans built on this head carry it; see [`matryx_surrealdb::Plan::fence`].
     pub(super) epoch: u64,
 }
@@ -99,6 +104,7 @@ impl Rooms {
         Head {
             snapshot,
             chain: GroupChain { base: 0, length: 0 },
+            outcome: in_flight::landed(),
             epoch: self.inner.queues.next_epoch(),
         }
     }
@@ -124,6 +130,7 @@ impl Rooms {
         Ok(Head {
             snapshot: (*snapshot).clone(),
             chain,
+            outcome: in_flight::landed(),
             epoch: self.inner.queues.next_epoch(),
         })
     }

@@ -74,7 +74,7 @@ impl Rooms {
             }
             _ => {}
         }
-        self.act(room, |snapshot| {
+        self.act(room, sent.txn.as_ref(), |snapshot| {
             self.require_sender(snapshot, &sent.sender)?;
             if let Some(event_id) = unchanged(snapshot, &sent, &content) {
                 return Ok(Decision::Done(event_id));
@@ -87,7 +87,6 @@ impl Rooms {
                     content: content.clone(),
                     redacts: None,
                 },
-                txn: sent.txn.clone(),
                 ts: sent.ts,
             }))
         })
@@ -148,7 +147,7 @@ impl Rooms {
         let unknown = || RoomError::UnknownEvent(target.to_owned());
         let row = self.event_in(room, target).await?.ok_or_else(unknown)?;
         let author = row.sender;
-        self.act(room, |snapshot| {
+        self.act(room, txn.as_ref(), |snapshot| {
             self.require_sender(snapshot, &sender)?;
             let may_redact_others =
                 || Power::of(snapshot).is_some_and(|power| power.may(&sender, Guarded::Redact));
@@ -165,7 +164,6 @@ impl Rooms {
                     content: content.clone(),
                     redacts: Some(target.to_owned()),
                 },
-                txn: txn.clone(),
                 ts,
             }))
         })

@@ -53,6 +53,25 @@ async fn concurrent_retries_of_a_transaction_get_the_same_event() {
 }
 
 #[tokio::test]
+async fn a_retry_gets_its_event_also_when_the_sender_has_left() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room(json!({})).await;
+    let send = async || {
+        put(
+            &alice,
+            &room,
+            "send/m.room.message/t",
+            json!({ "body": "" }),
+        )
+        .await
+    };
+    let first = id(&send().await);
+    alice.post(&path(&room, "leave")).send().await.ok();
+    assert_eq!(id(&send().await), first);
+}
+
+#[tokio::test]
 async fn content_must_be_canonical_json_of_bounded_size() {
     let server = TestServer::start().await;
     let alice = server.register("alice").await;
