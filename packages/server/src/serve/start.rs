@@ -1,6 +1,6 @@
 //! Starting: from a configuration to everything that requests share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use matryx_client::sync::{SyncEngine, SyncError, SyncOptions};
 use matryx_entity::{build::EventSigner, clock::Clock, server_identity::ServerIdentity};
@@ -83,6 +83,9 @@ pub enum StartError {
     Users(#[from] UserError),
 }
 
+/// How often the log of changes is trimmed.
+const TRIM_INTERVAL: Duration = Duration::from_mins(5);
+
 /// Opens the data folder, the database, the caches and the domain's services.
 ///
 /// # Errors
@@ -109,6 +112,7 @@ pub async fn start(
         let (sync, shutdown) = (sync.clone(), shutdown.clone());
         tasks.spawn(async move { sync.follow(shutdown).await });
     }
+    tasks.spawn(trim_log(store.clone(), shutdown.clone()));
     let signer = EventSigner::new(config.server_name.clone(), key.pair);
     let rooms = Rooms::new(RoomDependencies {
         store: store.clone(),
@@ -195,4 +199,12 @@ async fn identify(
         });
     }
     Ok(())
+}
+
+/// Keeps the log of changes short until `shutdown`.
+async fn trim_log(store: Store, shutdown: CancellationToken) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = store.keep_log_trimmed(TRIM_INTERVAL) => {}
+    }
 }
