@@ -9,4 +9,5 @@ mod directory;
 mod edge;
 mod rooms;
 mod support;
+mod sync;
 mod walk;
