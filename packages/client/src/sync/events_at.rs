@@ -40,7 +40,7 @@ impl SyncEngine {
         let mut missing = Vec::new();
         let first = room.recent.front().map_or(i64::MAX, |event| event.pos);
         for pos in places {
-            let recent = usize::try_from(pos - first)
+            let recent = usize::try_from(pos.saturating_sub(first))
                 .ok()
                 .and_then(|index| room.recent.get(index));
             match recent

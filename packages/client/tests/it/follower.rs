@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use matryx_client::sync::FollowerMode;
-use matryx_entity::{position::Position, room_no::RoomNo};
-use matryx_surrealdb::CommittedBatch;
+use matryx_entity::{position::Position, room_no::RoomNo, token::SyncToken};
+use matryx_surrealdb::{CommittedBatch, Database, Store, StoreConfig};
 use ruma::events::room::member::MembershipState;
 use serde_json::json;
 
@@ -91,6 +91,69 @@ async fn the_log_helps_out_when_commits_bring_nothing_along() {
 async fn both_together_repeat_nothing() {
     let mut world = World::with(FollowerMode::Both).await;
     story(&mut world).await;
+}
+
+#[tokio::test]
+async fn what_another_process_writes_comes_by_its_log() {
+    let (alice, bob) = (user("alice"), user("bob"));
+    let mut config = StoreConfig::new("mem://");
+    config.node = Some(1);
+    config.poll_interval = std::time::Duration::from_millis(5);
+    let database = Database::connect(&config).await.unwrap();
+    let here = Store::open_on(database.clone(), &config).await.unwrap();
+    config.node = Some(2);
+    let there = Store::open_on(database, &config).await.unwrap();
+    let local = crate::world::options(FollowerMode::Both);
+    let mut writer = World::on(there, local.clone()).await;
+    let reader = World::on(here, local).await;
+    let room = writer.room(&alice, "shared").await;
+    writer.join(room, &bob).await;
+    reach(&reader, &writer).await;
+    let first = reader.initial(&bob).await;
+    assert!(first.rooms.join.contains_key(&writer.id(room)));
+    let said = writer.say(room, &alice, "x").await;
+    let topic = writer
+        .set(room, &alice, "m.room.topic", json!({"topic": "t"}))
+        .await;
+    writer.read(room, &alice, "m.read", None, &said).await;
+    let ahead = writer.since(&bob, &first).await;
+    reach(&reader, &writer).await;
+    let second = reader.since(&bob, &first).await;
+    let found = &second.rooms.join[&writer.id(room)];
+    assert_eq!(ids(&found.timeline.events), [said, topic]);
+    assert_eq!(found.ephemeral.events.len(), 1);
+    // A token of one process is good at the other.
+    for world in [&writer, &reader] {
+        for token in [&second, &ahead] {
+            assert!(world.since(&bob, token).await.rooms.is_empty());
+        }
+    }
+}
+
+/// Waits until one world has applied what the other has.
+async fn reach(reader: &World, writer: &World) {
+    let goal = writer.engine.now();
+    while !goal.positions().all(|at| reader.engine.now().covers(at)) {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_a_process_that_is_ahead_is_not_taken_back() {
+    let (alice, bob) = (user("alice"), user("bob"));
+    let mut world = World::new().await;
+    let room = world.room(&alice, "shared").await;
+    world.join(room, &bob).await;
+    let first = world.initial(&bob).await;
+    let ahead: SyncToken = first.next_batch.parse().unwrap();
+    let mut ahead = SyncToken::new(ahead.positions());
+    ahead.advance(Position { node: 7, seq: 40 });
+    let request = crate::world::request(&bob, None, |request| {
+        request.since = Some(ahead.to_string());
+    });
+    let response = world.engine.sync(&request).await.unwrap();
+    let next: SyncToken = response.next_batch.parse().unwrap();
+    assert_eq!(next.seq(7), 40);
 }
 
 /// Collects the batches that the store hands over, for the test to deliver as it likes.

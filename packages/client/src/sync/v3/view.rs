@@ -89,7 +89,12 @@ impl<'a> View<'a> {
 
     /// The token for the next request.
     pub(super) fn token(&self) -> SyncToken {
-        self.now.clone().with_ephemeral(EphemeralCursor {
+        let mut token = self.now.clone();
+        // A client that comes from another process may know what this one has not applied yet.
+        if let Some(since) = self.since {
+            token.merge(since);
+        }
+        token.with_ephemeral(EphemeralCursor {
             epoch: self.inner().typing.epoch(),
             counter: self.typing,
         })
