@@ -82,7 +82,10 @@ async fn refuses_what_is_no_login() {
     post(&server, &json!({}))
         .await
         .error(400, "M_MISSING_PARAM");
+    // No body counts as an empty object.
     let answer = server.post(LOGIN).bytes("").send().await;
+    answer.error(400, "M_MISSING_PARAM");
+    let answer = server.post(LOGIN).bytes("{").send().await;
     answer.error(400, "M_NOT_JSON");
     post(&server, &json!({ "type": 1 }))
         .await
