@@ -1,5 +1,7 @@
 //! A server in miniature: it writes rooms the way the room domain does, and asks the engine.
 
+mod acts;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
@@ -10,14 +12,12 @@ use std::{
 
 use matryx_client::sync::{Attachment, FollowerMode, SyncEngine, SyncOptions, SyncRequest};
 use matryx_entity::{
-    account_data::AccountData,
     clock::Clock,
     event::{EventPointer, EventRow},
     log::{ClientTransaction, LogEntry},
     member::Member,
     pdu::Pdu,
     position::Position,
-    receipt::Receipt,
     room::{Room, RoomPointer},
     room_no::RoomNo,
     room_snapshot::{RoomSnapshot, SlotChange, membership_of},
@@ -29,7 +29,7 @@ use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, UInt, UserId,
     api::client::{filter::FilterDefinition, sync::sync_events::v3::Response},
     device_id,
-    events::{TimelineEventType, room::member::MembershipState},
+    events::TimelineEventType,
     server_name,
 };
 use serde_json::{Value, json};
@@ -340,132 +340,6 @@ impl World {
         };
         self.members.insert(place, member.clone());
         Some(member)
-    }
-
-    pub(crate) async fn say(&mut self, room: RoomNo, sender: &UserId, body: &str) -> String {
-        let content = json!({"msgtype": "m.text", "body": body});
-        self.add(room, Draft::new(sender, "m.room.message", content))
-            .await
-    }
-
-    pub(crate) async fn set(
-        &mut self,
-        room: RoomNo,
-        sender: &UserId,
-        kind: &str,
-        content: Value,
-    ) -> String {
-        self.add(room, Draft::state(sender, kind, "", content))
-            .await
-    }
-
-    pub(crate) async fn membership(
-        &mut self,
-        room: RoomNo,
-        sender: &UserId,
-        target: &UserId,
-        membership: MembershipState,
-    ) -> String {
-        let content = json!({"membership": membership});
-        let draft = Draft::state(sender, "m.room.member", target.as_str(), content);
-        self.add(room, draft).await
-    }
-
-    pub(crate) async fn join(&mut self, room: RoomNo, user: &UserId) -> String {
-        self.membership(room, user, user, MembershipState::Join)
-            .await
-    }
-
-    pub(crate) async fn leave(&mut self, room: RoomNo, user: &UserId) -> String {
-        self.membership(room, user, user, MembershipState::Leave)
-            .await
-    }
-
-    pub(crate) async fn set_account_data(
-        &self,
-        user: &UserId,
-        room: Option<OwnedRoomId>,
-        kind: &str,
-        content: Value,
-    ) {
-        let data = AccountData {
-            user: user.to_owned(),
-            room: room.clone(),
-            kind: kind.to_owned(),
-            content: content.to_string(),
-            at: Position::default(),
-        };
-        let entry = LogEntry::AccountData {
-            user: user.to_owned(),
-            room,
-            kind: kind.to_owned(),
-        };
-        let mut plan = Plan::new();
-        let at = if self.attach {
-            let attachment = Attachment::AccountData(Arc::new(data.clone()));
-            plan.log_with(entry, Arc::new(attachment))
-        } else {
-            plan.log(entry)
-        };
-        plan.put_stamped(&data, at);
-        self.store.commit(plan).await.unwrap();
-    }
-
-    pub(crate) async fn read(
-        &self,
-        room: RoomNo,
-        user: &UserId,
-        kind: &str,
-        thread: Option<&str>,
-        event_id: &str,
-    ) {
-        let written = &self.rooms[&room];
-        let event = written
-            .events
-            .iter()
-            .find(|event| event.pdu.event_id() == event_id);
-        let receipt = Receipt {
-            room,
-            user: user.to_owned(),
-            kind: kind.into(),
-            thread: thread.map(ToOwned::to_owned),
-            event_id: event_id.try_into().unwrap(),
-            pos: event.unwrap().pos,
-            ts: self.clock.now(),
-            at: Position::default(),
-        };
-        let entry = LogEntry::Receipt {
-            room,
-            user: user.to_owned(),
-            kind: kind.to_owned(),
-            thread: receipt.thread.clone(),
-        };
-        let mut plan = Plan::new();
-        let at = if self.attach {
-            let attachment = Attachment::Receipt(Arc::new(receipt.clone()));
-            plan.log_with(entry, Arc::new(attachment))
-        } else {
-            plan.log(entry)
-        };
-        plan.put_stamped(&receipt, at);
-        self.store.commit(plan).await.unwrap();
-    }
-
-    /// Writes a membership record without an event.
-    pub(crate) async fn put_member(&self, member: &Member) {
-        let entry = LogEntry::Member {
-            user: member.user.clone(),
-            room: member.room,
-        };
-        let mut plan = Plan::new();
-        let at = if self.attach {
-            let attachment = Attachment::Member(Arc::new(member.clone()));
-            plan.log_with(entry, Arc::new(attachment))
-        } else {
-            plan.log(entry)
-        };
-        plan.put_stamped(member, at);
-        self.store.commit(plan).await.unwrap();
     }
 
     /// An initial sync.
