@@ -149,6 +149,19 @@ impl Queue {
             .refusal(queued.plan.fence, queued.ticket)
     }
 
+    /// Refuses everything from now on, and what is queued as well.
+    pub(crate) fn abandon(&self) {
+        let plans = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.bytes = 0;
+            std::mem::take(&mut state.plans)
+        };
+        for queued in plans {
+            queued.refuse(closed());
+        }
+    }
+
     /// Refuses everything from now on; what is queued is still written.
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;

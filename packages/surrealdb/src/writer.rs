@@ -91,6 +91,18 @@ pub(crate) struct Shared {
     pub(crate) watermarks: watch::Sender<Watermarks>,
 }
 
+/// The end of the writer, in whatever way: nobody waits for a commit that nobody will make.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the log writer broke down; nothing is written until a restart");
+        }
+        self.0.queue.abandon();
+    }
+}
+
 /// The log writer's own state.
 pub(crate) struct Writer {
     database: Database,
@@ -122,6 +134,7 @@ impl Writer {
 
     /// Writes until the queue is closed and empty.
     pub(crate) async fn run(mut self) {
+        let _end = End(Arc::clone(&self.shared));
         while let Some(mut plans) = self.shared.queue.next().await {
             while !plans.is_empty() {
                 self.commit_some(&mut plans).await;

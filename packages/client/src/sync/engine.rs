@@ -196,6 +196,11 @@ impl SyncEngine {
         self.inner.rooms.room(no).await
     }
 
+    /// The room as far as its events are durable, if it is in memory. No I/O.
+    pub fn cached_room(&self, no: RoomNo) -> Option<Arc<RoomSnapshot>> {
+        self.inner.rooms.cached(no)
+    }
+
     /// Like [`SyncEngine::room`], by id.
     ///
     /// # Errors

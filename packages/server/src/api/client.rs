@@ -19,7 +19,7 @@ pub fn routes(routes: Routes) -> Routes {
     let routes = routes
         .add(versions::versions)
         .add(capabilities::capabilities)
-        .add(sync::sync);
+        .add_long_poll(sync::sync);
     let routes = account::routes(routes);
     let routes = directory::routes(routes);
     rooms::routes(routes)

@@ -9,8 +9,8 @@ use matryx_entity::{
 };
 use matryx_surrealdb::StoreError;
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId,
-    RoomVersionId,
+    CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedRoomAliasId,
+    OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, RoomVersionId, UInt,
     api::client::room::{Visibility, create_room::v3::RoomPreset},
     events::{TimelineEventType, room::member::MembershipState},
 };
@@ -25,6 +25,8 @@ use super::{
 
 /// How many users may be invited while a room is created.
 const MAX_INVITES: usize = 100;
+/// How many rooms that are alike in all that makes up their id may be created at once.
+const MAX_TRIES: usize = 16;
 /// How many state events may be given for a new room.
 const MAX_INITIAL_STATE: usize = 200;
 
@@ -94,11 +96,31 @@ impl Rooms {
             self.check_invitee(user).await?;
         }
         let alias = self.new_alias(&request).await?;
+        let mut ts = self.clock().now();
+        for _ in 1..MAX_TRIES {
+            match self.create_at(&request, alias.as_deref(), ts).await {
+                // From version 12 on the id of a room is the hash of its first event: two alike
+                // rooms of one millisecond would be one.
+                Err(RoomError::Store(StoreError::Exists { .. })) => {
+                    ts = MilliSecondsSinceUnixEpoch(ts.get().saturating_add(UInt::from(1_u32)));
+                }
+                outcome => return outcome,
+            }
+        }
+        self.create_at(&request, alias.as_deref(), ts).await
+    }
+
+    async fn create_at(
+        &self,
+        request: &CreateRoom,
+        alias: Option<&RoomAliasId>,
+        ts: MilliSecondsSinceUnixEpoch,
+    ) -> Result<OwnedRoomId, RoomError> {
         let version = request
             .version
             .clone()
             .unwrap_or_else(|| self.inner.deps.default_version.clone());
-        let create = self.create_event(&request, &version)?;
+        let create = self.create_event(request, &version, ts)?;
         let room_id = create.room_id().to_owned();
         let no = self.store().next_room_no()?;
         let head = self.new_head(RoomSnapshot::empty(no, room_id.clone(), version.clone()));
@@ -113,9 +135,9 @@ impl Rooms {
             room_id: room_id.clone(),
             no,
         });
-        if let Some(alias) = &alias {
+        if let Some(alias) = alias {
             draft.plan.create(&Alias {
-                alias: alias.clone(),
+                alias: alias.to_owned(),
                 room_id: room_id.clone(),
                 room: no,
                 creator: request.creator.clone(),
@@ -128,19 +150,17 @@ impl Rooms {
             });
         }
         draft.add_built(create, None).await.map_err(refused)?;
-        for intent in self
-            .first_events(&request, &draft, alias.as_deref())
-            .await?
-        {
+        for intent in self.first_events(request, &draft, alias).await? {
             draft.add(intent, None).await.map_err(refused)?;
         }
         let turn = self.first_turn(no).await;
         let landing = draft.take_off();
         match draft.commit(turn, landing).await {
             Ok(()) => Ok(room_id),
-            Err(StoreError::Exists { table: "alias", .. }) => {
-                Err(alias.map_or(RoomError::Busy, RoomError::AliasTaken))
-            }
+            Err(StoreError::Exists { table: "alias", .. }) => Err(alias
+                .map_or(RoomError::Busy, |alias| {
+                    RoomError::AliasTaken(alias.to_owned())
+                })),
             Err(error) => Err(error.into()),
         }
     }
@@ -149,6 +169,7 @@ impl Rooms {
         &self,
         request: &CreateRoom,
         version: &RoomVersionId,
+        ts: MilliSecondsSinceUnixEpoch,
     ) -> Result<matryx_entity::pdu::Pdu, RoomError> {
         let rules = room_versions::rules(version)?;
         let mut content = match &request.creation_content {
@@ -169,7 +190,7 @@ impl Rooms {
             version,
             content,
             &request.creator,
-            deps.clock.now(),
+            ts,
             || RoomId::new_v1(self.server_name()),
             &deps.signer,
         )
@@ -203,7 +224,7 @@ impl Rooms {
         &self,
         request: &CreateRoom,
         draft: &Draft<'_>,
-        alias: Option<&ruma::RoomAliasId>,
+        alias: Option<&RoomAliasId>,
     ) -> Result<Vec<Intent>, RoomError> {
         let creator = &request.creator;
         let state = |kind, content| Intent::new(creator, EventTemplate::state(kind, "", content));

@@ -59,6 +59,9 @@ pub enum RoomError {
     /// Something other than the auth rules says no.
     #[error("{0}")]
     Forbidden(String),
+    /// The caller is a guest, and the room does not let guests in.
+    #[error("Guests may not join this room")]
+    NoGuests,
     /// A restricted room, and nobody of this server may let the caller in.
     #[error("No user of this server may let you into the room")]
     UnableToGrantJoin,

@@ -69,7 +69,7 @@ impl Rooms {
                     "{target} is already in the room"
                 )));
             }
-            if let Some(event_id) = same_member(snapshot, target, &content) {
+            if let Some(event_id) = same_member(snapshot, sender, target, &content) {
                 return Ok(Decision::Done(event_id));
             }
             Ok(Decision::send(member_content::intent(

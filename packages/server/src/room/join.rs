@@ -1,11 +1,15 @@
 //! Joining and knocking.
 
-use matryx_entity::{power, room_no::RoomNo, room_snapshot::RoomSnapshot};
+use matryx_entity::{power, room_no::RoomNo, room_snapshot::RoomSnapshot, user::User};
 use ruma::{
     CanonicalJsonObject, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     events::{
         StateEventType,
-        room::{join_rules::RoomJoinRulesEventContent, member::MembershipState},
+        room::{
+            guest_access::{GuestAccess, RoomGuestAccessEventContent},
+            join_rules::RoomJoinRulesEventContent,
+            member::MembershipState,
+        },
     },
     room::{AllowRule, JoinRule},
 };
@@ -68,10 +72,11 @@ impl Rooms {
         content: CanonicalJsonObject,
     ) -> Result<OwnedEventId, RoomError> {
         let memberships = self.sync().user(user).await?;
+        self.check_guest(room, user).await?;
         self.act(room, None, |snapshot| {
             let mut content = content.clone();
             if snapshot.is_joined(user) {
-                let unchanged = same_member(snapshot, user, &content);
+                let unchanged = same_member(snapshot, user, user, &content);
                 let only_joins = content.len() == 1;
                 let now = snapshot.get(&StateEventType::RoomMember, user.as_str());
                 if let Some(event_id) = unchanged.or_else(|| {
@@ -94,6 +99,27 @@ impl Rooms {
             Ok(Decision::send(member_content::intent(user, user, content)))
         })
         .await
+    }
+
+    /// A guest enters only where the room lets guests in.
+    /// [Spec](https://spec.matrix.org/v1.19/client-server-api/#guest-access)
+    async fn check_guest(&self, room: RoomNo, user: &UserId) -> Result<(), RoomError> {
+        let room = self.sync().room(room).await?;
+        let lets_guests_in = room.is_some_and(|room| {
+            let access = room.get(&StateEventType::RoomGuestAccess, "");
+            room.is_joined(user)
+                || access
+                    .and_then(|event| event.pdu.content_as::<RoomGuestAccessEventContent>())
+                    .is_some_and(|content| content.guest_access == GuestAccess::CanJoin)
+        });
+        if lets_guests_in {
+            return Ok(());
+        }
+        let account = self.store().get::<User>(&User::key_of(user)).await?;
+        if account.is_some_and(|account| account.is_guest()) {
+            return Err(RoomError::NoGuests);
+        }
+        Ok(())
     }
 
     /// Who of this server lets the user into a restricted room; none where nobody needs to.

@@ -1,7 +1,7 @@
 //! Leaving, and forgetting what was left.
 
 use matryx_client::sync::Attachment;
-use matryx_entity::{key, log::LogEntry, member::Member};
+use matryx_entity::{key, log::LogEntry, member::Member, room_no::RoomNo};
 use matryx_surrealdb::Plan;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::room::member::MembershipState};
 use std::sync::Arc;
@@ -54,6 +54,20 @@ impl Rooms {
     /// 400 while the user is in the room; 404 for a room that the user never was in.
     pub async fn forget(&self, user: &UserId, room_id: &RoomId) -> Result<(), RoomError> {
         let room = self.room_no(room_id).await?;
+        let (rooms, user, room_id) = (self.clone(), user.to_owned(), room_id.to_owned());
+        self.to_the_end(async move { rooms.forget_now(&user, &room_id, room).await })
+            .await
+    }
+
+    /// The room's turn is held until the record is written: an invite or a join that comes
+    /// meanwhile writes the same record.
+    async fn forget_now(
+        &self,
+        user: &UserId,
+        room_id: &RoomId,
+        room: RoomNo,
+    ) -> Result<(), RoomError> {
+        let _turn = self.turn(room).await?;
         let member = self
             .store()
             .get::<Member>(&key![user.as_str(), room])

@@ -99,7 +99,7 @@ impl Rooms {
         content: CanonicalJsonObject,
     ) -> Result<OwnedEventId, RoomError> {
         self.act(room, None, |snapshot| {
-            if let Some(event_id) = same_member(snapshot, target, &content) {
+            if let Some(event_id) = same_member(snapshot, sender, target, &content) {
                 return Ok(Decision::Done(event_id));
             }
             Ok(Decision::send(intent(sender, target, content.clone())))
@@ -108,13 +108,16 @@ impl Rooms {
     }
 }
 
-/// The member event that already has this content.
+/// The member event that already has this content from this sender. Anybody else's is for the
+/// auth rules to judge.
 pub(super) fn same_member(
     snapshot: &RoomSnapshot,
+    sender: &UserId,
     target: &UserId,
     content: &CanonicalJsonObject,
 ) -> Option<OwnedEventId> {
     let now = snapshot.get(&StateEventType::RoomMember, target.as_str())?;
-    (now.pdu.content_as::<CanonicalJsonObject>().as_ref() == Some(content))
-        .then(|| now.pdu.event_id().to_owned())
+    (now.pdu.sender() == sender
+        && now.pdu.content_as::<CanonicalJsonObject>().as_ref() == Some(content))
+    .then(|| now.pdu.event_id().to_owned())
 }

@@ -67,7 +67,7 @@ impl Rooms {
                         return Err(RoomError::NotInRoom(room_id.clone()));
                     }
                     sanction.applies(snapshot, &target)?;
-                    if let Some(event_id) = same_member(snapshot, &target, &content) {
+                    if let Some(event_id) = same_member(snapshot, &sender, &target, &content) {
                         return Ok(Decision::Done(event_id));
                     }
                     Ok(Decision::send(member_content::intent(

@@ -48,7 +48,7 @@ impl Rooms {
                             fields.get(name).and_then(|value| value.as_str()),
                         );
                     }
-                    if let Some(event_id) = same_member(snapshot, user, &content) {
+                    if let Some(event_id) = same_member(snapshot, user, user, &content) {
                         return Ok(Decision::Done(event_id));
                     }
                     Ok(Decision::send(member_content::intent(user, user, content)))

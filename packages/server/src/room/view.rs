@@ -36,9 +36,10 @@ pub(super) enum Moment {
 }
 
 impl View {
-    /// The user's membership record.
+    /// The user's membership record, unless they forgot the room: its history is gone for them.
     pub(super) fn member(&self) -> Option<&Member> {
-        self.user.member(self.room.no).map(|member| &**member)
+        let member = self.user.member(self.room.no)?;
+        (!member.forgotten).then_some(&**member)
     }
 
     /// Judges single events.
@@ -59,7 +60,7 @@ impl View {
 
     /// Where the user was last joined until, if they left and did not forget the room.
     fn left_at(&self) -> Option<i64> {
-        let member = self.member().filter(|member| !member.forgotten)?;
+        let member = self.member()?;
         let joined = member
             .spans
             .iter()

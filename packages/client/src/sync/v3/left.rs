@@ -32,15 +32,12 @@ impl View<'_> {
         let room = self.room(member.room).await?;
         let stretch = self.stretch_before_leave(&room, member).await?;
         let found = self.timeline(&room, member, stretch).await?;
-        let was_joined = member
-            .spans
-            .iter()
-            .any(|(_, membership)| *membership == MembershipState::Join);
-        let state = if was_joined {
-            self.state_before_leave(&room, member, &found, stretch.from, members)
-                .await?
-        } else {
-            Vec::new()
+        let state = match left_at(member) {
+            Some(left_at) => {
+                self.state_before_leave(&room, left_at, &found, stretch.from, members)
+                    .await?
+            }
+            None => Vec::new(),
         };
         left.state = self.render_state(&state);
         left.timeline = self.render_timeline(&room, member, &found).await?;
@@ -80,12 +77,12 @@ impl View<'_> {
     async fn state_before_leave(
         &self,
         room: &Arc<RoomSnapshot>,
-        member: &Member,
+        left_at: i64,
         found: &Found,
         from: Option<&SyncToken>,
         members: &mut LazyMembers,
     ) -> Result<Vec<Arc<TimelineEvent>>, SyncError> {
-        let held = self.room_at_leave(room, member).await?;
+        let held = self.room_at_leave(room, left_at).await?;
         let request = StateRequest {
             room,
             held: &held,
@@ -96,14 +93,15 @@ impl View<'_> {
         self.state(&request, members).await
     }
 
-    /// The room's state when the user left.
+    /// The room's state when the user left. What came after that, when they were invited again or
+    /// banned, say, is not for them.
     async fn room_at_leave<'r>(
         &self,
         room: &'r RoomSnapshot,
-        member: &Member,
+        left_at: i64,
     ) -> Result<Cow<'r, RoomSnapshot>, SyncError> {
-        let leave = self.engine.events_at(room, &[member.pos]).await?;
-        let Some(leave) = leave.get(&member.pos) else {
+        let leave = self.engine.events_at(room, &[left_at]).await?;
+        let Some(leave) = leave.get(&left_at) else {
             return Err(SyncError::Inconsistent {
                 room: room.no.0,
                 what: "the event of a membership record is missing",
@@ -129,4 +127,13 @@ impl View<'_> {
         }
         Ok(Cow::Owned(at_leave))
     }
+}
+
+/// The place at which the user was last in the room no more; none for who never was in it.
+fn left_at(member: &Member) -> Option<i64> {
+    let joined = member
+        .spans
+        .iter()
+        .rposition(|(_, membership)| *membership == MembershipState::Join)?;
+    member.spans.get(joined + 1).map(|(pos, _)| *pos)
 }

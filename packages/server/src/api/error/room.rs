@@ -30,6 +30,11 @@ impl From<RoomError> for ApiError {
             RoomError::AliasReserved(_) => bad(ErrorKind::Exclusive),
             RoomError::BadAlias(_) => bad(ErrorKind::BadAlias),
             RoomError::InvalidRoomState(_) => bad(ErrorKind::InvalidRoomState),
+            RoomError::NoGuests => Self::new(
+                StatusCode::FORBIDDEN,
+                ErrorKind::GuestAccessForbidden,
+                message,
+            ),
             RoomError::UnableToGrantJoin => bad(ErrorKind::UnableToGrantJoin),
             RoomError::NoIdentityServer => bad(ErrorKind::ThreepidDenied),
             RoomError::StillInRoom => bad(ErrorKind::Unknown),

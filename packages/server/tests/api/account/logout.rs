@@ -1,9 +1,10 @@
 //! `POST /_matrix/client/v3/logout` and `…/logout/all`
 
 use ruma::UserId;
+use serde_json::json;
 
 use super::another_session;
-use crate::support::TestServer;
+use crate::support::{TestServer, encode};
 
 const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 
@@ -49,6 +50,19 @@ async fn lets_a_locked_user_log_out() {
     request.send().await.ok();
     let answer = alice.get(WHOAMI).send().await;
     answer.error(401, "M_UNKNOWN_TOKEN");
+}
+
+#[tokio::test]
+async fn lets_a_locked_user_do_nothing_that_is_only_called_logout() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room(json!({})).await;
+    let user = UserId::parse(&alice.id).unwrap();
+    server.app.users.set_locked(&user, true).await.unwrap();
+    let room = encode(&room);
+    let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/logout");
+    let request = alice.put(&path).json(&json!({ "body": "hi" }));
+    request.send().await.error(401, "M_USER_LOCKED");
 }
 
 #[tokio::test]

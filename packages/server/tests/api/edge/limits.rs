@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Answer, TestServer, TestUser};
+use crate::support::{Answer, TestServer, TestUser, encode};
 
 fn configure(key: &str, rate: &str) -> crate::support::ServerBuilder {
     TestServer::configure()
@@ -113,4 +113,35 @@ async fn an_exempt_appservice_is_not_limited() {
         let request = request.query("user_id", "@bridge_a:test.example");
         request.json(&json!({ "body": "hi" })).send().await.ok();
     }
+}
+
+#[tokio::test]
+async fn a_long_poll_may_take_longer_than_other_requests() {
+    let builder = TestServer::configure();
+    let server = builder.set("http.request_timeout", "1s").start().await;
+    let alice = server.register("alice").await;
+    let sync = alice.sync(None).await;
+    let poll = alice
+        .get("/_matrix/client/v3/sync")
+        .query("since", sync["next_batch"].as_str().unwrap())
+        .query("timeout", "1500");
+    poll.send().await.ok();
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_log_writer_that_broke_down() {
+    let builder = TestServer::configure();
+    let server = builder.set("http.request_timeout", "30s").start().await;
+    let alice = server.register("alice").await;
+    server.app.store.on_committed(|_| panic!("on purpose"));
+    let path = format!(
+        "/_matrix/client/v3/user/{}/account_data/org.example",
+        encode(&alice.id)
+    );
+    let started = std::time::Instant::now();
+    for _ in 0..2 {
+        let answer = alice.put(&path).json(&json!({})).send().await;
+        assert_eq!(answer.status, 503);
+    }
+    assert!(started.elapsed().as_secs() < 15);
 }

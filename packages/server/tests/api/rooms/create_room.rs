@@ -167,3 +167,13 @@ async fn refuses_what_no_room_can_be() {
     // Nothing of the failed rooms is left.
     assert_eq!(alice.sync(None).await["rooms"]["join"], Value::Null);
 }
+
+#[tokio::test]
+async fn rooms_that_are_alike_and_made_at_the_same_time_are_two() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    server.clock.stop();
+    let first = alice.create_room(json!({ "room_version": "12" })).await;
+    let second = alice.create_room(json!({ "room_version": "12" })).await;
+    assert_ne!(first, second);
+}

@@ -379,3 +379,111 @@ async fn a_new_display_name_reaches_every_room() {
         });
     }
 }
+
+#[tokio::test]
+async fn saying_what_somebody_else_said_takes_their_power() {
+    let People {
+        alice, bob, carol, ..
+    } = people().await;
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    bob.join(&room).await;
+    carol.join(&room).await;
+    act(&alice, &room, "ban", Some(&carol)).await.ok();
+    act(&bob, &room, "ban", Some(&carol))
+        .await
+        .error(403, "M_FORBIDDEN");
+    let path = |user: &TestUser| {
+        let (room, user) = (encode(&room), encode(&user.id));
+        format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{user}")
+    };
+    let content = alice.get(&path(&bob)).send().await.ok();
+    let repeat = carol.put(&path(&bob)).json(&content).send().await;
+    repeat.error(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn the_events_of_a_forgotten_room_are_gone() {
+    let People { alice, bob, .. } = people().await;
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    bob.join(&room).await;
+    let event = alice.say(&room, "hello").await;
+    act(&bob, &room, "leave", None).await.ok();
+    let path = |what: &str| {
+        let (room, event) = (encode(&room), encode(&event));
+        format!("/_matrix/client/v3/rooms/{room}/{what}/{event}")
+    };
+    bob.get(&path("event")).send().await.ok();
+    act(&bob, &room, "forget", None).await.ok();
+    let answer = bob.get(&path("event")).send().await;
+    answer.error(404, "M_NOT_FOUND");
+    let answer = bob.get(&path("context")).send().await;
+    answer.error(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn forgetting_a_room_while_joining_it_does_not_lose_the_join() {
+    let People { alice, bob, .. } = people().await;
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    for _ in 0..20 {
+        bob.join(&room).await;
+        act(&bob, &room, "leave", None).await.ok();
+        let (joined, _) = tokio::join!(
+            act(&bob, &room, "join", None),
+            act(&bob, &room, "forget", None)
+        );
+        joined.ok();
+        let rooms = bob.get("/_matrix/client/v3/joined_rooms").send().await;
+        assert_eq!(rooms.ok()["joined_rooms"], json!([room]));
+    }
+}
+
+#[tokio::test]
+async fn who_left_learns_nothing_by_knocking_and_leaving_again() {
+    let People { alice, bob, .. } = people().await;
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    bob.join(&room).await;
+    act(&bob, &room, "leave", None).await.ok();
+    let sync = bob.sync(None).await;
+    let since = sync["next_batch"].as_str().unwrap();
+    let rule = json!({ "join_rule": "knock" });
+    let answer = set_state(&alice, &room, "m.room.join_rules", rule).await;
+    answer.ok();
+    let answer = set_state(&alice, &room, "org.example.secret", json!({ "plan": 1 })).await;
+    answer.ok();
+    let path = format!("/_matrix/client/v3/knock/{}", encode(&room));
+    bob.post(&path).json(&json!({})).send().await.ok();
+    act(&bob, &room, "leave", None).await.ok();
+    let filter = json!({ "room": { "include_leave": true } }).to_string();
+    let fresh = bob.get("/_matrix/client/v3/sync").query("filter", filter);
+    for sync in [bob.sync(Some(since)).await, fresh.send().await.ok()] {
+        let left = &sync["rooms"]["leave"][&room];
+        assert!(left.is_object(), "{sync}");
+        assert!(!left.to_string().contains("org.example.secret"), "{left}");
+    }
+}
+
+#[tokio::test]
+async fn guests_join_where_the_room_lets_them() {
+    let builder = TestServer::configure();
+    let server = builder.set("guests.enabled", "true").start().await;
+    let alice = server.register("alice").await;
+    let guest = server.post("/_matrix/client/v3/register?kind=guest");
+    let guest = guest.json(&json!({})).send().await.ok();
+    let guest = TestUser::new(server.router.clone(), &guest);
+    let room = alice.create_room(json!({ "preset": "public_chat" })).await;
+    act(&guest, &room, "join", None)
+        .await
+        .error(403, "M_GUEST_ACCESS_FORBIDDEN");
+    let path = format!(
+        "/_matrix/client/v3/rooms/{}/state/m.room.member/{}",
+        encode(&room),
+        encode(&guest.id)
+    );
+    let body = json!({ "membership": "join" });
+    let put = guest.put(&path).json(&body).send().await;
+    put.error(403, "M_GUEST_ACCESS_FORBIDDEN");
+    let access = json!({ "guest_access": "can_join" });
+    let answer = set_state(&alice, &room, "m.room.guest_access", access).await;
+    answer.ok();
+    act(&guest, &room, "join", None).await.ok();
+}
