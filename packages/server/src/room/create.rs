@@ -301,6 +301,13 @@ impl Rooms {
         if let Some(topic) = &request.topic {
             intents.push(state(TimelineEventType::RoomTopic, topic_content(topic)));
         }
+        intents.extend(self.invites(request).await?);
+        Ok(intents)
+    }
+
+    async fn invites(&self, request: &CreateRoom) -> Result<Vec<Intent>, RoomError> {
+        let creator = &request.creator;
+        let mut intents = Vec::with_capacity(request.invite.len());
         for user in &request.invite {
             let mut content = content(&MembershipState::Invite, None);
             self.add_profile(&mut content, user).await?;
