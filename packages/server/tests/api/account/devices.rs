@@ -31,7 +31,7 @@ async fn lists_the_callers_devices_and_no_others() {
     let mut expected = vec![phone.device_id.clone(), laptop.device_id.clone()];
     expected.sort();
     assert_eq!(list(&phone).await, expected);
-    assert_eq!(list(&bob).await, [bob.device_id.clone()]);
+    assert_eq!(list(&bob).await, std::slice::from_ref(&bob.device_id));
     let answer = bob.get(&path(&phone.device_id)).send().await;
     answer.error(404, "M_NOT_FOUND");
 }
@@ -81,7 +81,7 @@ async fn deletes_a_device_after_proof() {
         .send()
         .await
         .error(401, "M_UNKNOWN_TOKEN");
-    assert_eq!(list(&phone).await, [phone.device_id.clone()]);
+    assert_eq!(list(&phone).await, std::slice::from_ref(&phone.device_id));
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn deletes_several_devices_at_once() {
     let asked = challenge(&delete(json!(null)).await);
     let stage = password_stage("alice", TestUser::PASSWORD, &asked["session"]);
     delete(stage).await.ok();
-    assert_eq!(list(&phone).await, [phone.device_id.clone()]);
+    assert_eq!(list(&phone).await, std::slice::from_ref(&phone.device_id));
     for gone in [laptop, tablet] {
         gone.get(WHOAMI).send().await.error(401, "M_UNKNOWN_TOKEN");
     }

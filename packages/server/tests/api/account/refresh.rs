@@ -110,7 +110,7 @@ async fn refuses_tokens_that_are_nobodys_or_too_old() {
         .send()
         .await;
     answer.error(400, "M_MISSING_PARAM");
-    server.clock.advance(Duration::from_secs(24 * 3600));
+    server.clock.advance(Duration::from_hours(24));
     let body = refresh(&server, &first["refresh_token"])
         .await
         .error(401, "M_UNKNOWN_TOKEN");

@@ -104,9 +104,7 @@ async fn answers_wrong_and_late_stages_with_a_new_challenge() {
     let refused = challenge(&register(&server, &body).await);
     assert_eq!(refused["errcode"], "M_UNRECOGNIZED");
     assert_eq!(refused["session"], first["session"]);
-    server
-        .clock
-        .advance(std::time::Duration::from_secs(16 * 60));
+    server.clock.advance(std::time::Duration::from_mins(16));
     body["auth"] = json!({ "type": "m.login.dummy", "session": first["session"] });
     let late = challenge(&register(&server, &body).await);
     assert_eq!(late["errcode"], "M_UNKNOWN");

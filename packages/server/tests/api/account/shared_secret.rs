@@ -1,5 +1,7 @@
 //! `GET` and `POST /_synapse/admin/v1/register`
 
+use std::fmt::Write as _;
+
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
@@ -30,12 +32,11 @@ fn signed(secret: &str, nonce: &str, name: &str, admin: bool) -> Value {
     let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).unwrap();
     let role = if admin { "admin" } else { "notadmin" };
     mac.update(format!("{nonce}\0{name}\0wonderland\0{role}").as_bytes());
-    let mac: String = mac
-        .finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mac = mac.finalize().into_bytes();
+    let mac = mac.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    });
     json!({
         "nonce": nonce,
         "username": name,

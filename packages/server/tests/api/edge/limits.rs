@@ -138,10 +138,10 @@ async fn nobody_waits_for_a_log_writer_that_broke_down() {
         "/_matrix/client/v3/user/{}/account_data/org.example",
         encode(&alice.id)
     );
-    let started = std::time::Instant::now();
     for _ in 0..2 {
-        let answer = alice.put(&path).json(&json!({})).send().await;
-        assert_eq!(answer.status, 503);
+        let put = alice.put(&path);
+        let put = put.json(&json!({})).send();
+        let answer = tokio::time::timeout(Duration::from_secs(10), put).await;
+        assert_eq!(answer.unwrap().status, 503);
     }
-    assert!(started.elapsed().as_secs() < 15);
 }

@@ -90,11 +90,11 @@ async fn receipts_at_the_same_time_end_at_the_newest() {
 #[tokio::test]
 async fn threads_have_receipts_of_their_own() {
     let (_server, alice, bob, room) = pair().await;
-    let root = alice.say(&room, "root").await;
+    let opening = alice.say(&room, "root").await;
     let reply = json!({
         "msgtype": "m.text",
         "body": "reply",
-        "m.relates_to": { "rel_type": "m.thread", "event_id": root },
+        "m.relates_to": { "rel_type": "m.thread", "event_id": opening },
     });
     let reply = alice.send_event(&room, "m.room.message", reply).await;
     let annotation = json!({
@@ -102,37 +102,43 @@ async fn threads_have_receipts_of_their_own() {
     });
     let reaction = alice.send_event(&room, "m.reaction", annotation).await;
 
-    let in_thread = json!({ "thread_id": root });
-    for event in [&root, &reply, &reaction] {
+    let in_thread = json!({ "thread_id": opening });
+    for event in [&opening, &reply, &reaction] {
         mark(&bob, &room, "m.read", event, in_thread.clone())
             .await
             .ok();
     }
-    mark(&bob, &room, "m.read", &root, json!({ "thread_id": "main" }))
-        .await
-        .ok();
+    mark(
+        &bob,
+        &room,
+        "m.read",
+        &opening,
+        json!({ "thread_id": "main" }),
+    )
+    .await
+    .ok();
     let seen = receipts(&alice.sync(None).await, &room);
     assert_eq!(
-        seen[&reaction]["m.read"][&bob.id]["thread_id"], root,
+        seen[&reaction]["m.read"][&bob.id]["thread_id"], opening,
         "{seen}"
     );
     assert_eq!(
-        seen[&root]["m.read"][&bob.id]["thread_id"], "main",
+        seen[&opening]["m.read"][&bob.id]["thread_id"], "main",
         "{seen}"
     );
 
     let invalid = [
         (&reply, json!({ "thread_id": "main" })),
         (&reaction, json!({ "thread_id": "main" })),
-        (&root, json!({ "thread_id": reply })),
-        (&root, json!({ "thread_id": "" })),
-        (&root, json!({ "thread_id": "other" })),
+        (&opening, json!({ "thread_id": reply })),
+        (&opening, json!({ "thread_id": "" })),
+        (&opening, json!({ "thread_id": "other" })),
     ];
     for (event, body) in invalid {
         let answer = mark(&bob, &room, "m.read", event, body).await;
         answer.error(400, "M_INVALID_PARAM");
     }
-    let answer = mark(&bob, &room, "m.read", &root, json!({ "thread_id": 5 })).await;
+    let answer = mark(&bob, &room, "m.read", &opening, json!({ "thread_id": 5 })).await;
     answer.error(400, "M_BAD_JSON");
 }
 
