@@ -10,6 +10,7 @@ mod meter;
 mod report;
 mod scenarios;
 
+use crate::cargo::cargo;
 use crate::homeserver::{self, Launch, Profile, repository};
 use crate::procfs::{Machine, Memory};
 use anyhow::{Context as _, Result, bail};
@@ -110,8 +111,7 @@ impl Args {
 
 /// An unoptimised generator would take the processor time that the server should have.
 fn rerun_optimised() -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = std::process::Command::new(cargo);
+    let mut command = cargo();
     command.args(["run", "--quiet", "--release", "--package", "xtask", "--"]);
     command.args(std::env::args_os().skip(1));
     let status = command

@@ -3,10 +3,11 @@
 //! The steps run one after another and stop at the first that fails. They share one build, of the
 //! dev profile. The closing lines of the tests are repeated at the end, where a reader looks.
 
+use crate::cargo::cargo;
 use crate::homeserver::repository;
 use anyhow::{Context as _, Result, bail};
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 /// Restarts of the kill -9 audit; `cargo xtask faults kill9 --loops 50` is the long form.
@@ -86,8 +87,7 @@ fn now() -> Instant {
 
 /// Runs one step, its output passed on; whether it passed, and its closing lines.
 fn run_step(step: &Step) -> Result<(bool, Vec<String>)> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut child = Command::new(cargo)
+    let mut child = cargo()
         .args(step.arguments)
         .current_dir(repository()?)
         .env_remove("UPDATE_GENERATED")

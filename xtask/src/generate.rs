@@ -4,9 +4,9 @@
 //! when the file differs from the code; with `UPDATE_GENERATED` set it writes the file. So there is
 //! no second way to make them, and plain `cargo test` keeps them honest.
 
+use crate::cargo::cargo;
 use crate::homeserver::repository;
 use anyhow::{Context as _, Result, bail};
-use std::process::Command;
 
 /// Options of `cargo xtask gen`.
 #[derive(clap::Args)]
@@ -18,8 +18,7 @@ pub(crate) struct Args {
 
 /// Writes or checks the generated files.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo();
     command
         .current_dir(repository()?)
         .args(["test", "--quiet", "--workspace", "fresh"]);

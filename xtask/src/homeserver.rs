@@ -1,5 +1,6 @@
 //! The real binary as a child process: start, wait until it serves, stop, kill.
 
+use crate::cargo::cargo;
 use crate::wire::{Call, Wire};
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
@@ -202,8 +203,7 @@ pub(crate) fn binary(given: Option<&Path>, profile: Profile) -> Result<PathBuf> 
             .canonicalize()
             .with_context(|| format!("no binary at {}", path.display()));
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = std::process::Command::new(cargo);
+    let mut command = cargo();
     command
         .current_dir(repository()?)
         .args(["build", "--workspace", "--bin", "matryx"]);

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a command line talks to its terminal")]
 
 mod bench;
+mod cargo;
 mod ci;
 mod faults;
 mod generate;

@@ -2,9 +2,9 @@
 //!
 //! The server is built from its crate, which takes long; so this is no part of `cargo xtask ci`.
 
+use crate::cargo::cargo;
 use crate::homeserver::repository;
 use anyhow::{Context as _, Result, bail};
-use std::process::Command;
 
 /// Options of `cargo xtask store-remote`.
 #[derive(clap::Args)]
@@ -15,8 +15,7 @@ pub(crate) struct Args {
 
 /// Builds the server and runs the suite, each test with a server of its own.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = cargo()
         .current_dir(repository()?.join("tests/remote-store"))
         .args(["test", "--test", "conformance"])
         .args(&args.filter)
