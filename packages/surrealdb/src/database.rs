@@ -27,6 +27,8 @@ const REMOTE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a read is tried again when its snapshot conflicts with a commit.
 const CONFLICT_TRIES: u32 = 8;
 
+const KILL: &str = "KILL $id";
+
 /// A connection to a database. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
@@ -80,7 +82,7 @@ impl Database {
             Engine::Remote(_) => return,
         };
         drop(engine);
-        handle.shutdown().await;
+        handle.closed().await;
     }
 
     /// What it means that a query as a whole has no answer. Of a remote database that is the
@@ -163,19 +165,24 @@ impl Database {
         }
     }
 
-    /// Runs a LIVE statement: a stream that yields once for every notification and ends when the
-    /// subscription is lost.
-    pub(crate) async fn live(
-        &self,
-        text: &'static str,
-    ) -> Result<BoxStream<'static, Value>, StoreError> {
+    /// Runs a LIVE statement.
+    pub(crate) async fn live(&self, text: &'static str) -> Result<LiveQuery, StoreError> {
         let mut response = self.query(text, Variables::new()).await?;
+        let id = response.take(0)?;
         let stream = response.0.stream::<Value>(0).map_err(Failure::from)?;
-        Ok(stream
+        let rings = stream
             .take_while(|notification| std::future::ready(notification.is_ok()))
             .filter_map(|notification| std::future::ready(notification.ok()))
             .map(|notification| notification.data)
-            .boxed())
+            .boxed();
+        Ok(LiveQuery { id, rings })
+    }
+
+    /// Ends a live query. Dropping it is not enough: the driver then ends it in a session that
+    /// has no namespace, in vain.
+    pub(crate) async fn kill(&self, live: LiveQuery) -> Result<(), StoreError> {
+        let id = variables([("id", live.id)]);
+        self.query(KILL, id).await.map(drop)
     }
 
     async fn select(&self, config: &StoreConfig) -> Result<(), StoreError> {
@@ -236,6 +243,13 @@ async fn connect_remote(config: &StoreConfig) -> Result<Surreal<ws::Client>, Sto
         db.signin(root).await.map_err(unavailable)?;
     }
     Ok(db)
+}
+
+/// A live query that is subscribed.
+pub(crate) struct LiveQuery {
+    id: Value,
+    /// Yields once for every notification and ends when the subscription is lost.
+    pub(crate) rings: BoxStream<'static, Value>,
 }
 
 /// What the database answered, one slot per statement.

@@ -6,15 +6,18 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
+use futures_util::{StreamExt, future::BoxFuture};
 use matryx_entity::{node::Bell, stored::Stored};
 use metrics::counter;
-use surrealdb_types::{Value, Variables};
-use tokio::{sync::watch, time::sleep};
+use surrealdb_types::Variables;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    database::{Database, read},
+    database::{Database, LiveQuery, read},
     error::StoreError,
     watermarks::Watermarks,
 };
@@ -26,10 +29,16 @@ const READ: &str = "SELECT * FROM bell";
 /// How long a listener waits after a failure.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// How long a doorbell may take to end; a remote database that is away forgets it by itself.
+const END: Duration = Duration::from_secs(1);
+
 /// Something that tells of logs that have grown.
 pub(crate) trait Doorbell: Send {
     /// Waits for the next ring: the bells that may have moved.
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Bell>, StoreError>>;
+
+    /// Lets go of what it holds in the database.
+    fn end(&mut self) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The name under which its rings are counted.
     fn name(&self) -> &'static str;
@@ -43,7 +52,7 @@ pub(crate) async fn listen(
 ) {
     loop {
         let rung = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             rung = doorbell.next() => rung,
         };
         match rung {
@@ -62,11 +71,16 @@ pub(crate) async fn listen(
             Err(error) => {
                 tracing::debug!(%error, doorbell = doorbell.name(), "a doorbell is broken");
                 tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = stop.cancelled() => break,
                     () = sleep(RETRY) => {}
                 }
             }
         }
+    }
+    match timeout(END, doorbell.end()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, doorbell = doorbell.name(), "not ended"),
+        Err(_elapsed) => tracing::debug!(doorbell = doorbell.name(), "not ended in time"),
     }
 }
 
@@ -82,34 +96,50 @@ pub(crate) async fn read_bells(database: &Database) -> Result<Vec<Bell>, StoreEr
 /// ring falls in between, and anew when the connection was lost.
 pub(crate) struct LiveDoorbell {
     database: Database,
-    stream: Option<BoxStream<'static, Value>>,
+    live: Option<LiveQuery>,
 }
 
 impl LiveDoorbell {
     pub(crate) fn new(database: Database) -> Self {
         Self {
             database,
-            stream: None,
+            live: None,
         }
     }
 
     async fn hear(&mut self) -> Result<Vec<Bell>, StoreError> {
-        if let Some(stream) = &mut self.stream {
-            match stream.next().await {
+        if let Some(live) = &mut self.live {
+            match live.rings.next().await {
                 Some(row) => return Ok(vec![read(row, Bell::TABLE)?]),
-                None => self.stream = None,
+                None => self.live = None,
             }
         }
-        let stream = self.database.live(LIVE).await?;
-        let bells = read_bells(&self.database).await?;
-        self.stream = Some(stream);
-        Ok(bells)
+        let live = self.database.live(LIVE).await?;
+        match read_bells(&self.database).await {
+            Ok(bells) => {
+                self.live = Some(live);
+                Ok(bells)
+            }
+            Err(error) => {
+                self.database.kill(live).await?;
+                Err(error)
+            }
+        }
     }
 }
 
 impl Doorbell for LiveDoorbell {
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Bell>, StoreError>> {
         Box::pin(self.hear())
+    }
+
+    fn end(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            match self.live.take() {
+                Some(live) => self.database.kill(live).await,
+                None => Ok(()),
+            }
+        })
     }
 
     fn name(&self) -> &'static str {
@@ -135,6 +165,10 @@ impl Doorbell for PollDoorbell {
             sleep(self.interval).await;
             read_bells(&self.database).await
         })
+    }
+
+    fn end(&mut self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn name(&self) -> &'static str {

@@ -22,22 +22,23 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 /// How RocksDB says that this very process holds the lock on the files.
 const HELD_HERE: &str = "lock hold by current process";
 
+/// What the engine puts before each reason for not opening, though there is no transaction yet.
+const NOT_YET: &str = "There was a problem with a transaction: ";
+
 /// How often to look whether the last reference to the engine is gone.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Keeps an eye on the engine beneath the driver, to close it and wait.
+/// Keeps an eye on the engine beneath the driver, to wait until it is closed.
 #[derive(Clone)]
 pub(crate) struct Handle(Weak<Datastore>);
 
 impl Handle {
-    /// Shuts the engine down and waits until the driver has let go of it.
-    pub(crate) async fn shutdown(&self) {
+    /// Waits until the engine is shut down and has let go of its files.
+    ///
+    /// The driver does that by itself when its last handle is dropped; a second shutdown beside it
+    /// would find the engine closed and complain.
+    pub(crate) async fn closed(&self) {
         let closed = async {
-            if let Some(datastore) = self.0.upgrade()
-                && let Err(error) = datastore.shutdown().await
-            {
-                tracing::warn!(%error, "the database did not close cleanly");
-            }
             while self.0.strong_count() > 0 {
                 sleep(LOOK).await;
             }
@@ -77,7 +78,10 @@ async fn try_open(config: &StoreConfig) -> Result<(Surreal<Db>, Handle), StoreEr
         .without_maintenance_tasks()
         .build_with_path(&config.url)
         .await
-        .map_err(|error| unavailable(format!("{error:#}")))?;
+        .map_err(|error| {
+            let reason = format!("{error:#}");
+            unavailable(reason.trim_start_matches(NOT_YET).to_owned())
+        })?;
     // The version is stamped before anything else writes: a maintenance task that came first
     // would make a new database look like one of an older version.
     datastore
