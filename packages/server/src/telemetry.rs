@@ -35,6 +35,10 @@ const QUIET: [&str; 8] = [
     "ruma",
 ];
 
+/// Warns of every live query that the driver ends: it tries so in a session without a namespace.
+/// The store ends its live query itself.
+const MUTE: &str = "surrealdb::method::live";
+
 /// How often samples are folded into their buckets, which bounds their memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -125,6 +129,7 @@ fn filter(level: &str) -> Result<Targets, ParseError> {
     Ok(Targets::new()
         .with_default(usual)
         .with_targets(quiet)
+        .with_target(MUTE, usual.min(LevelFilter::ERROR))
         .with_targets(asked))
 }
 
@@ -140,6 +145,7 @@ mod tests {
         assert!(levels.would_enable("matryx_server::api", &Level::DEBUG));
         assert!(!levels.would_enable("surrealdb_core::kvs", &Level::INFO));
         assert!(levels.would_enable("surrealdb_core::kvs", &Level::WARN));
+        assert!(!levels.would_enable("surrealdb::method::live", &Level::WARN));
         let levels = filter("error,surrealdb=trace,matryx_server::api=info").unwrap();
         assert!(levels.would_enable("surrealdb_core::kvs", &Level::TRACE));
         assert!(levels.would_enable("matryx_server::api::client", &Level::INFO));

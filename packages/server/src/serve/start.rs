@@ -51,7 +51,15 @@ pub enum StartError {
         id: String,
     },
     /// The database can't be opened.
-    #[error("cannot open the database")]
+    #[error("cannot open the database {url}")]
+    Database {
+        /// Where it is.
+        url: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// The database fails.
+    #[error("cannot read the database")]
     Store(#[from] StoreError),
     /// The database belongs to a server of another name.
     #[error(
@@ -102,7 +110,13 @@ pub async fn start(
         Some(folder) => Appservices::load(folder, &config.server_name)?,
         None => Appservices::default(),
     };
-    let store = Store::open(&config.store_config()).await?;
+    let database = config.store_config();
+    let store = Store::open(&database)
+        .await
+        .map_err(|source| StartError::Database {
+            url: database.url,
+            source,
+        })?;
     identify(&store, &config, &key, &data_dir).await?;
 
     let tasks = TaskTracker::new();

@@ -1,12 +1,13 @@
 //! The HTTP API against the real router, by URL. One binary, because linking is what costs.
 //!
 //! Most tests call the router in this process, over a database in memory; those of sockets,
-//! listeners and shutdown open real ones. See [`support`] for how to write one.
+//! listeners and shutdown open real ones, those of the process start the binary. See [`support`] for how to write one.
 #![cfg(test)]
 
 mod account;
 mod directory;
 mod edge;
+mod process;
 mod rooms;
 mod support;
 mod sync;

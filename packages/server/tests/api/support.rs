@@ -11,12 +11,14 @@
 use std::fmt::Write;
 
 mod clock;
+mod process;
 mod request;
 mod server;
 mod user;
 
 pub(crate) use self::{
     clock::TestClock,
+    process::{Launch, Site},
     request::{Answer, Outgoing},
     server::{ServerBuilder, TestServer},
     user::TestUser,
