@@ -6,6 +6,8 @@
 
 mod text;
 
+use std::sync::Arc;
+
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
@@ -118,12 +120,13 @@ impl EventTemplate {
 #[derive(Debug)]
 pub struct EventSigner {
     server_name: OwnedServerName,
-    key: Ed25519KeyPair,
+    key: Arc<Ed25519KeyPair>,
 }
 
 impl EventSigner {
     /// Signs as `server_name` with `key`.
-    pub fn new(server_name: OwnedServerName, key: Ed25519KeyPair) -> Self {
+    pub fn new(server_name: OwnedServerName, key: impl Into<Arc<Ed25519KeyPair>>) -> Self {
+        let key = key.into();
         Self { server_name, key }
     }
 

@@ -13,12 +13,14 @@ use matryx_entity::{
     log::LogRow,
     member::Member,
     node::{Bell, Node},
+    old_signing_key::OldSigningKey,
     profile::Profile,
     receipt::Receipt,
     refresh_token::RefreshToken,
     registration_token::{RegistrationToken, RegistrationTokenUse},
     room::{Alias, PublishedRoom, Room, RoomPointer},
     server_identity::ServerIdentity,
+    server_keys::ServerKeys,
     setup::Setup,
     state::{StateGroup, StateRow},
     stored::Stored,
@@ -60,6 +62,8 @@ fn entities() -> BTreeSet<String> {
         UiaSession,
         Chore,
         ServerIdentity,
+        ServerKeys,
+        OldSigningKey,
         Setup,
     ];
     tables.into_iter().map(str::to_owned).collect()
