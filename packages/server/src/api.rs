@@ -14,6 +14,8 @@ pub mod client;
 mod endpoints;
 pub mod error;
 pub mod extract;
+pub mod federation;
+pub mod key;
 pub mod layer;
 pub mod operations;
 mod record;
@@ -33,7 +35,8 @@ pub fn endpoints(service: Service) -> Routes {
     let routes = Routes::default();
     match service {
         Service::Client => well_known::routes(client::routes(routes)),
-        Service::Federation | Service::Media | Service::Admin | Service::Metrics => routes,
+        Service::Federation => key::routes(federation::routes(routes)),
+        Service::Media | Service::Admin | Service::Metrics => routes,
     }
 }
 

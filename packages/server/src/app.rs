@@ -4,14 +4,22 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use matryx_client::sync::SyncEngine;
+use matryx_client::{federation::Federation, sync::SyncEngine};
 use matryx_entity::clock::Clock;
 use matryx_surrealdb::Store;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::layer::RequestIds, appservice::Appservices, caller::Identities, config::Config,
-    data_dir::DataDir, rate_limit::RateLimits, room::Rooms, telemetry::Telemetry, user::Users,
+    api::layer::RequestIds,
+    appservice::Appservices,
+    caller::Identities,
+    config::Config,
+    data_dir::DataDir,
+    key::KeyRing,
+    rate_limit::RateLimits,
+    room::{Rooms, acl::ServerAcls},
+    telemetry::Telemetry,
+    user::Users,
 };
 
 /// A handle to everything that requests share. Cheap to clone.
@@ -30,6 +38,12 @@ pub struct Services {
     pub rooms: Rooms,
     /// The account domain.
     pub users: Users,
+    /// The way to other homeservers.
+    pub federation: Federation,
+    /// The signing keys of all servers.
+    pub key_ring: KeyRing,
+    /// Which servers rooms keep out.
+    pub acls: ServerAcls,
     /// The data folder, locked for as long as the server lives.
     pub data_dir: DataDir,
     /// Tells the time.

@@ -7,7 +7,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use matryx_entity::log::ClientTransaction;
-use ruma::{DeviceId, OwnedDeviceId, OwnedTransactionId, OwnedUserId, RoomId, UserId};
+use ruma::{
+    DeviceId, OwnedDeviceId, OwnedServerName, OwnedTransactionId, OwnedUserId, RoomId, ServerName,
+    UserId,
+};
 use thiserror::Error;
 
 use crate::appservice::Appservice;
@@ -40,6 +43,22 @@ impl Requester {
             txn_id,
             scope: format!("{room_id} {endpoint}"),
         }
+    }
+}
+
+/// Another server that proved to have signed a request to this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(OwnedServerName);
+
+impl Origin {
+    /// For the extractor only, which has checked the signature.
+    pub(crate) fn proven(server_name: OwnedServerName) -> Self {
+        Self(server_name)
+    }
+
+    /// Its name; never our own.
+    pub fn server_name(&self) -> &ServerName {
+        &self.0
     }
 }
 

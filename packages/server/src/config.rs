@@ -21,6 +21,7 @@ mod listen;
 mod log;
 mod outbound;
 mod password;
+mod public_key;
 mod rate_limit;
 mod registration;
 mod session;
@@ -47,6 +48,7 @@ pub use self::{
     log::{Log, LogFormat},
     outbound::{Appservices, Push, TlsTrust},
     password::{Argon2Cost, Password},
+    public_key::PublicKey,
     rate_limit::RateLimit,
     registration::{Flow, Policy, Registration, Stage},
     session::Session,

@@ -15,6 +15,7 @@ use matryx_surrealdb::Store;
 use ruma::{OwnedServerName, RoomId, RoomVersionId, ServerName};
 use tokio_util::task::TaskTracker;
 
+pub mod acl;
 mod alias;
 mod context;
 mod create;

@@ -6,6 +6,7 @@
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#standard-error-response)
 
 mod identity;
+mod key;
 mod rate_limit;
 pub(in crate::api) mod request;
 mod room;

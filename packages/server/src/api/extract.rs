@@ -2,7 +2,7 @@
 //!
 //! A handler takes a [`Call`] of its endpoint's Ruma request type. The type's metadata says which
 //! paths and method lead here and how the caller must authenticate, so that these four can't drift
-//! apart. The order of checks is fixed: token, size, encoding, JSON, fields.
+//! apart. The order of checks is fixed: token, size, encoding, signature, JSON, fields.
 
 mod body;
 mod caller;
@@ -10,6 +10,7 @@ mod guest;
 mod remote;
 mod suspension;
 mod token;
+mod x_matrix;
 
 use axum::{
     body::Body,
@@ -18,7 +19,7 @@ use axum::{
 use http::{Request, request::Parts};
 use ruma::api::{IncomingRequest, Metadata};
 
-pub use self::{caller::Proof, remote::RemoteAddr};
+pub use self::{caller::Proof, remote::RemoteAddr, x_matrix::HeaderError};
 use super::{
     error::{ApiError, ApiResult, request::RequestError},
     record::RequestRecord,
@@ -48,12 +49,13 @@ where
     pub(super) async fn extract(app: &App, request: Request<Body>) -> ApiResult<Self> {
         let (mut parts, body) = request.into_parts();
         let remote = remote::remote(&parts);
-        let caller = R::Authentication::prove(app, &parts).await?;
+        let claim = R::Authentication::claim(app, &parts).await?;
         if let Some(record) = parts.extensions.get::<RequestRecord>() {
-            record.set_user(R::Authentication::user(&caller));
+            record.set_user(R::Authentication::user(&claim));
         }
         let path_args = path_args(&mut parts).await?;
         let body = body::read(app.config.http.max_body.as_len(), &parts, body).await?;
+        let caller = R::Authentication::prove(app, &parts, claim, &body).await?;
         let path_args: Vec<&str> = path_args.iter().map(|(_, value)| value).collect();
         let request = body::parse(&parts, &body, &path_args)?;
         Ok(Self {

@@ -82,6 +82,7 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
         %method,
         route,
         user = record.user().map(tracing::field::display),
+        origin = record.origin().map(tracing::field::display),
         status,
         ms = millis(took),
         db_calls = meter.calls(),

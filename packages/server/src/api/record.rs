@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use ruma::{OwnedUserId, UserId};
+use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 
 /// Notes about one request, shared between the outermost layer and the extractor.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,7 @@ pub(super) struct RequestRecord(Arc<Notes>);
 #[derive(Debug, Default)]
 struct Notes {
     user: OnceLock<OwnedUserId>,
+    origin: OnceLock<OwnedServerName>,
 }
 
 impl RequestRecord {
@@ -19,6 +20,16 @@ impl RequestRecord {
         if let Some(user) = user {
             self.0.user.get_or_init(|| user.to_owned());
         }
+    }
+
+    /// Notes which server called.
+    pub(super) fn set_origin(&self, origin: &ServerName) {
+        self.0.origin.get_or_init(|| origin.to_owned());
+    }
+
+    /// Which server called, once that is proved.
+    pub(super) fn origin(&self) -> Option<&ServerName> {
+        self.0.origin.get().map(|origin| &**origin)
     }
 
     /// Who called, once that is proved.

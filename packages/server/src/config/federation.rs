@@ -3,16 +3,18 @@
 use ipnet::IpNet;
 use ruma::OwnedServerName;
 
-use super::{outbound::private_ranges, setting::settings};
+use super::{outbound::private_ranges, public_key::PublicKey, setting::settings};
 
 settings! {
     /// Other homeservers.
     pub struct Federation {
-        /// Address ranges to which requests to other homeservers never go. No effect yet: there are no
-        /// such requests.
+        /// Address ranges to which requests to other homeservers never go, whatever name led there.
+        /// An IPv4 range also holds for its addresses in IPv6 form (mapped, NAT64, 6to4, Teredo).
         deny_ip_ranges: Vec<IpNet> = private_ranges(),
-        /// Servers that are asked for the keys of servers which cannot be reached. May be empty. No effect
-        /// yet: there is no federation.
+        /// Servers that are asked for the keys of servers which cannot be reached; the first two
+        /// count. May be empty.
         trusted_key_servers: Vec<OwnedServerName> = Vec::new(),
+        /// Public signing keys, in base64, that nothing is believed of: neither requests nor events.
+        banned_keys: Vec<PublicKey> = Vec::new(),
     }
 }

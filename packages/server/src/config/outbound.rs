@@ -41,7 +41,6 @@ settings! {
     /// Trust of outgoing HTTPS.
     pub struct TlsTrust {
         /// Files with certificates of authorities (PEM) that are trusted besides the system's.
-        /// Looked at by `matryx doctor`; no other effect yet, as there are no outgoing requests.
         extra_ca_files: Vec<PathBuf> = Vec::new(),
     }
 }

@@ -2,10 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use matryx_client::sync::{SyncEngine, SyncError, SyncOptions};
+use matryx_client::{
+    federation::{Federation, FederationOptions},
+    outbound::{AddressGuard, Dns, HttpOptions, HttpOutbound, SystemDns, TrustError, Trusted},
+    sync::{SyncEngine, SyncError, SyncOptions},
+};
 use matryx_entity::{build::EventSigner, clock::Clock, server_identity::ServerIdentity};
 use matryx_surrealdb::{Plan, Store, StoreError};
-use ruma::{OwnedServerName, api::appservice::Registration};
+use ruma::{OwnedServerName, api::appservice::Registration, signatures::Ed25519KeyPair};
 use thiserror::Error;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -17,8 +21,9 @@ use crate::{
     caller::TokenState,
     config::Config,
     data_dir::{DataDir, DataDirError},
+    key::{KeyRing, KeyRingOptions, OwnKeys},
     rate_limit::RateLimits,
-    room::{RoomDependencies, Rooms},
+    room::{RoomDependencies, Rooms, acl::ServerAcls},
     signing_key::{SigningKey, SigningKeyError},
     telemetry::Telemetry,
     user::{UserDependencies, UserError, Users},
@@ -83,6 +88,9 @@ pub enum StartError {
         /// The fingerprint in the database.
         found: String,
     },
+    /// Outgoing TLS can't be set up.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The caches can't be filled.
     #[error("cannot read the log of changes")]
     Sync(#[from] SyncError),
@@ -127,7 +135,10 @@ pub async fn start(
         tasks.spawn(async move { sync.follow(shutdown).await });
     }
     tasks.spawn(trim_log(store.clone(), shutdown.clone()));
-    let signer = EventSigner::new(config.server_name.clone(), key.pair);
+    let pair = Arc::new(key.pair);
+    let federation = federation(&config, &pair, &clock)?;
+    let key_ring = key_ring(&config, &store, &federation, &pair, &clock).await?;
+    let signer = EventSigner::new(config.server_name.clone(), pair);
     let rooms = Rooms::new(RoomDependencies {
         store: store.clone(),
         sync: sync.clone(),
@@ -157,6 +168,9 @@ pub async fn start(
     let app = App::new(Services {
         rate_limits: RateLimits::new(config.rate_limit.clone(), Arc::clone(&clock)),
         request_ids: RequestIds::new(rand::random()),
+        acls: ServerAcls::default(),
+        federation,
+        key_ring,
         tokens: Arc::new(users.clone()),
         config,
         data_dir,
@@ -174,6 +188,46 @@ pub async fn start(
         app,
         first_admin_token,
     })
+}
+
+/// The way to other homeservers: over the network, as the configuration bounds it.
+pub(crate) fn federation(
+    config: &Config,
+    pair: &Arc<Ed25519KeyPair>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Federation, TrustError> {
+    let dns: Arc<dyn Dns> = Arc::new(SystemDns::default());
+    let outbound = HttpOutbound::new(HttpOptions {
+        dns: Arc::clone(&dns),
+        trusted: Trusted::load(&config.tls.extra_ca_files)?,
+        guard: AddressGuard::new(config.federation.deny_ip_ranges.clone()),
+    })?;
+    Ok(Federation::new(FederationOptions {
+        server_name: config.server_name.clone(),
+        key: Arc::clone(pair),
+        outbound: Arc::new(outbound),
+        dns,
+        clock: Arc::clone(clock),
+    }))
+}
+
+async fn key_ring(
+    config: &Config,
+    store: &Store,
+    federation: &Federation,
+    pair: &Arc<Ed25519KeyPair>,
+    clock: &Arc<dyn Clock>,
+) -> Result<KeyRing, StoreError> {
+    let own = OwnKeys::load(store, config.server_name.clone(), Arc::clone(pair)).await?;
+    let banned = config.federation.banned_keys.iter();
+    Ok(KeyRing::new(KeyRingOptions {
+        own: Arc::new(own),
+        store: store.clone(),
+        federation: federation.clone(),
+        clock: Arc::clone(clock),
+        notaries: config.federation.trusted_key_servers.clone(),
+        banned: banned.map(|key| key.0.clone()).collect(),
+    }))
 }
 
 fn sync_options(config: &Config) -> SyncOptions {

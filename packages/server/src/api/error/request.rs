@@ -5,6 +5,7 @@ use ruma::api::error::{DeserializationError, ErrorKind};
 use thiserror::Error;
 
 use super::ApiError;
+use crate::api::extract::HeaderError;
 
 /// Why a request never reached its handler.
 #[derive(Debug, Error)]
@@ -69,6 +70,9 @@ pub enum RequestError {
     /// `device_id` names a device that the user does not have.
     #[error("Unknown device")]
     MasqueradedDevice,
+    /// The endpoint needs the signature of another server.
+    #[error(transparent)]
+    Header(HeaderError),
     /// The operator has configured nothing to answer.
     #[error("Not configured")]
     NotConfigured,
@@ -104,6 +108,7 @@ impl From<RequestError> for ApiError {
                 (StatusCode::FORBIDDEN, ErrorKind::Forbidden)
             }
             RequestError::MasqueradedDevice => (StatusCode::BAD_REQUEST, ErrorKind::UnknownDevice),
+            RequestError::Header(_) => (StatusCode::UNAUTHORIZED, ErrorKind::Unauthorized),
             RequestError::NotConfigured => (StatusCode::NOT_FOUND, ErrorKind::NotFound),
             RequestError::TimedOut => (StatusCode::GATEWAY_TIMEOUT, ErrorKind::Unknown),
         };

@@ -5,7 +5,13 @@ use matryx_entity::{build::BuildError, canonical::CanonicalError};
 use ruma::api::error::ErrorKind;
 
 use super::ApiError;
-use crate::room::RoomError;
+use crate::room::{RoomError, acl::AclDenied};
+
+impl From<AclDenied> for ApiError {
+    fn from(error: AclDenied) -> Self {
+        Self::forbidden(error.to_string())
+    }
+}
 
 impl From<RoomError> for ApiError {
     fn from(error: RoomError) -> Self {

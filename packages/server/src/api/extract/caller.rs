@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use axum::extract::MatchedPath;
+use bytes::Bytes;
 use http::request::Parts;
 use ruma::{
     DeviceId, UserId,
@@ -22,20 +23,48 @@ use crate::{
 
 /// An authentication scheme that this server can prove.
 pub trait Proof: AuthScheme {
+    /// What is known of the caller before the body is read.
+    type Claim: Send;
+
     /// What it proves.
     type Caller: Send;
 
-    /// Proves the caller of a request.
-    fn prove(app: &App, parts: &Parts) -> impl Future<Output = ApiResult<Self::Caller>> + Send;
+    /// Checks what the head of a request says of its caller.
+    fn claim(app: &App, parts: &Parts) -> impl Future<Output = ApiResult<Self::Claim>> + Send;
+
+    /// Proves the caller of a whole request.
+    fn prove(
+        app: &App,
+        parts: &Parts,
+        claim: Self::Claim,
+        body: &Bytes,
+    ) -> impl Future<Output = ApiResult<Self::Caller>> + Send;
 
     /// The user to name in the log.
-    fn user(caller: &Self::Caller) -> Option<&UserId>;
+    fn user(claim: &Self::Claim) -> Option<&UserId>;
+}
+
+/// Schemes whose proof is all in the head of a request.
+macro_rules! proved_by_head {
+    () => {
+        type Claim = Self::Caller;
+
+        async fn prove(
+            _: &App,
+            _: &Parts,
+            claim: Self::Claim,
+            _: &Bytes,
+        ) -> ApiResult<Self::Caller> {
+            Ok(claim)
+        }
+    };
 }
 
 impl Proof for NoAuthentication {
     type Caller = ();
+    proved_by_head!();
 
-    async fn prove(_: &App, _: &Parts) -> ApiResult<()> {
+    async fn claim(_: &App, _: &Parts) -> ApiResult<()> {
         Ok(())
     }
 
@@ -46,8 +75,9 @@ impl Proof for NoAuthentication {
 
 impl Proof for NoAccessToken {
     type Caller = ();
+    proved_by_head!();
 
-    async fn prove(_: &App, _: &Parts) -> ApiResult<()> {
+    async fn claim(_: &App, _: &Parts) -> ApiResult<()> {
         Ok(())
     }
 
@@ -58,8 +88,9 @@ impl Proof for NoAccessToken {
 
 impl Proof for AccessToken {
     type Caller = Requester;
+    proved_by_head!();
 
-    async fn prove(app: &App, parts: &Parts) -> ApiResult<Requester> {
+    async fn claim(app: &App, parts: &Parts) -> ApiResult<Requester> {
         let token = token::find(parts).ok_or(RequestError::MissingToken)?;
         requester(app, parts, &token).await
     }
@@ -71,8 +102,9 @@ impl Proof for AccessToken {
 
 impl Proof for AccessTokenOptional {
     type Caller = Option<Requester>;
+    proved_by_head!();
 
-    async fn prove(app: &App, parts: &Parts) -> ApiResult<Option<Requester>> {
+    async fn claim(app: &App, parts: &Parts) -> ApiResult<Option<Requester>> {
         match token::find(parts) {
             Some(token) => requester(app, parts, &token).await.map(Some),
             None => Ok(None),
@@ -86,8 +118,9 @@ impl Proof for AccessTokenOptional {
 
 impl Proof for AppserviceToken {
     type Caller = Arc<Appservice>;
+    proved_by_head!();
 
-    async fn prove(app: &App, parts: &Parts) -> ApiResult<Arc<Appservice>> {
+    async fn claim(app: &App, parts: &Parts) -> ApiResult<Arc<Appservice>> {
         let token = token::find(parts).ok_or(RequestError::MissingToken)?;
         if let Some(appservice) = app.appservices.lookup(&token) {
             return Ok(Arc::clone(appservice));
@@ -103,10 +136,11 @@ impl Proof for AppserviceToken {
 
 impl Proof for AppserviceTokenOptional {
     type Caller = Option<Arc<Appservice>>;
+    proved_by_head!();
 
     /// A token that is no application service's is ignored: clients may send an old one when they
     /// log in again.
-    async fn prove(app: &App, parts: &Parts) -> ApiResult<Option<Arc<Appservice>>> {
+    async fn claim(app: &App, parts: &Parts) -> ApiResult<Option<Arc<Appservice>>> {
         Ok(token::find(parts).and_then(|token| app.appservices.lookup(&token).map(Arc::clone)))
     }
 
