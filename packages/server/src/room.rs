@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 pub mod acl;
 mod alias;
+mod canonical_alias;
 mod context;
 mod create;
 mod directory;

@@ -63,11 +63,7 @@ impl Rooms {
         room_id: &RoomId,
     ) -> Result<(), RoomError> {
         self.check_local(&alias)?;
-        if alias.alias().chars().any(char::is_whitespace) {
-            return Err(RoomError::InvalidParam(
-                "A room alias may not contain spaces".to_owned(),
-            ));
-        }
+        check_name(&alias)?;
         check_reserved(caller, appservices, &alias)?;
         let view = self.joined_view(room_id, &caller.user_id).await?;
         let mut plan = Plan::new();
@@ -204,6 +200,16 @@ impl Rooms {
             tracing::debug!(%alias, %error, "the room still names a deleted alias");
         }
     }
+}
+
+/// May an alias be called so?
+pub(super) fn check_name(alias: &RoomAliasId) -> Result<(), RoomError> {
+    if alias.alias().chars().any(char::is_whitespace) {
+        return Err(RoomError::InvalidParam(
+            "A room alias may not contain spaces".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// The content of the room's `m.room.canonical_alias` without an alias; none if it does not name

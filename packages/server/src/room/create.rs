@@ -17,7 +17,7 @@ use ruma::{
 use serde::Deserialize;
 
 use super::{
-    RoomError, Rooms,
+    RoomError, Rooms, alias,
     member_content::{content, intent, set},
     pipeline::{Draft, Intent},
     power_levels,
@@ -208,6 +208,7 @@ impl Rooms {
         }
         let alias = OwnedRoomAliasId::try_from(format!("#{localpart}:{}", self.server_name()))
             .map_err(|error| RoomError::InvalidParam(format!("room_alias_name: {error}")))?;
+        alias::check_name(&alias)?;
         if self
             .store()
             .get::<Alias>(&key![alias.as_str()])

@@ -2,10 +2,8 @@
 
 use matryx_entity::{
     build::EventTemplate,
-    key,
     log::ClientTransaction,
     power::{Guarded, Power},
-    room::Alias,
     room_no::RoomNo,
     room_snapshot::RoomSnapshot,
 };
@@ -64,7 +62,7 @@ impl Rooms {
                 return self.send_member(room, &sent.sender, target, content).await;
             }
             (TimelineEventType::RoomCanonicalAlias, Some("")) => {
-                self.check_canonical_alias(&sent.room_id, &content).await?;
+                self.check_canonical_alias(room, &content).await?;
             }
             (TimelineEventType::RoomServerAcl, Some("")) => {
                 self.check_server_acl(&content)?;
@@ -178,46 +176,6 @@ impl Rooms {
         } else {
             Err(RoomError::NotInRoom(snapshot.room_id.clone()))
         }
-    }
-
-    /// Every alias of an `m.room.canonical_alias` event must lead to the room.
-    async fn check_canonical_alias(
-        &self,
-        room_id: &ruma::RoomId,
-        content: &CanonicalJsonObject,
-    ) -> Result<(), RoomError> {
-        let alternatives = match content.get("alt_aliases") {
-            None | Some(CanonicalJsonValue::Null) => &[][..],
-            Some(CanonicalJsonValue::Array(aliases)) => aliases,
-            Some(_) => return Err(RoomError::InvalidParam("alt_aliases is no list".to_owned())),
-        };
-        let canonical = content
-            .get("alias")
-            .filter(|alias| **alias != CanonicalJsonValue::Null);
-        for alias in canonical.into_iter().chain(alternatives) {
-            let alias = alias
-                .as_str()
-                .and_then(|alias| ruma::OwnedRoomAliasId::try_from(alias).ok())
-                .ok_or_else(|| RoomError::InvalidParam("an alias is malformed".to_owned()))?;
-            let leads_here = self
-                .store()
-                .get::<Alias>(&key![alias.as_str()])
-                .await?
-                .is_some_and(|record| record.room_id == room_id);
-            let is_set = || async {
-                let snapshot = self.snapshot(room_id).await.ok()?;
-                let now = snapshot.get(&StateEventType::RoomCanonicalAlias, "")?;
-                now.pdu
-                    .content()
-                    .get()
-                    .contains(alias.as_str())
-                    .then_some(())
-            };
-            if !leads_here && is_set().await.is_none() {
-                return Err(RoomError::BadAlias(alias.to_string()));
-            }
-        }
-        Ok(())
     }
 
     /// A server may not shut itself out of a room.

@@ -177,3 +177,128 @@ async fn rooms_that_are_alike_and_made_at_the_same_time_are_two() {
     let second = alice.create_room(json!({ "room_version": "12" })).await;
     assert_ne!(first, second);
 }
+
+#[tokio::test]
+async fn the_creators_of_a_new_room_cannot_be_outranked() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let carol = server.register("carol").await;
+    let room = alice
+        .create_room(json!({
+            "room_version": "12",
+            "preset": "public_chat",
+            "creation_content": { "additional_creators": [bob.id] },
+        }))
+        .await;
+    bob.join(&room).await;
+    carol.join(&room).await;
+    let put = async |user: &TestUser, kind: &str, content: Value| {
+        let path = format!("/_matrix/client/v3/rooms/{}/state/{kind}/", encode(&room));
+        user.put(&path).json(&content).send().await
+    };
+    let ban = async |user: &TestUser, target: &TestUser| {
+        let path = format!("/_matrix/client/v3/rooms/{}/ban", encode(&room));
+        let body = json!({ "user_id": target.id });
+        user.post(&path).json(&body).send().await
+    };
+    let mut levels = state(&alice, &room, "m.room.power_levels").await;
+    // No level is high enough to stand above a creator, and none can be given to one.
+    levels["users"] = json!({ carol.id.as_str(): 9_007_199_254_740_991_i64 });
+    put(&alice, "m.room.power_levels", levels.clone())
+        .await
+        .ok();
+    ban(&carol, &bob).await.error(403, "M_FORBIDDEN");
+    ban(&alice, &bob).await.error(403, "M_FORBIDDEN");
+    let mut with_creator = levels.clone();
+    with_creator["users"][&bob.id] = json!(100);
+    put(&alice, "m.room.power_levels", with_creator)
+        .await
+        .error(403, "M_FORBIDDEN");
+    // Whom the additional creator demotes, stays demoted.
+    levels["users"] = json!({});
+    put(&bob, "m.room.power_levels", levels).await.ok();
+    put(&carol, "m.room.name", json!({ "name": "mine" }))
+        .await
+        .error(403, "M_FORBIDDEN");
+    let tombstone = json!({ "body": "moved", "replacement_room": "!b:test.example" });
+    put(&bob, "m.room.tombstone", tombstone).await.ok();
+}
+
+#[tokio::test]
+async fn malformed_creators_make_no_room() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    for creators in [
+        json!("@bob:test.example"),
+        json!([5]),
+        json!(["bob"]),
+        json!({}),
+    ] {
+        for preset in ["private_chat", "trusted_private_chat"] {
+            let body = json!({
+                "room_version": "12",
+                "preset": preset,
+                "creation_content": { "additional_creators": creators },
+            });
+            let answer = create(&alice, body).await;
+            assert_eq!(answer.status, 400, "{creators}: {:?}", answer.bytes);
+        }
+    }
+    // A creator has no power level of their own.
+    let body = json!({
+        "room_version": "12",
+        "power_level_content_override": { "users": { alice.id.as_str(): 100 } },
+    });
+    create(&alice, body)
+        .await
+        .error(400, "M_INVALID_ROOM_STATE");
+}
+
+#[tokio::test]
+async fn invites_say_whether_the_chat_is_direct() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let room = alice
+        .create_room(json!({ "is_direct": true, "invite": [bob.id] }))
+        .await;
+    let sync = bob.sync(None).await;
+    let events = &sync["rooms"]["invite"][&room]["invite_state"]["events"];
+    let mut events = events.as_array().unwrap().iter();
+    let own = events.find(|event| event["state_key"] == bob.id.as_str());
+    assert_eq!(own.unwrap()["content"]["is_direct"], true);
+    let address = json!({
+        "id_server": "id.test.example",
+        "id_access_token": "x",
+        "medium": "email",
+        "address": "bob@test.example",
+    });
+    create(&alice, json!({ "invite_3pid": [address] }))
+        .await
+        .error(400, "M_THREEPID_DENIED");
+}
+
+#[tokio::test]
+async fn names_that_no_alias_can_have_make_no_room() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    for name in ["", "a b", "a:b", "#a", "a\u{0}b", &"x".repeat(256)] {
+        create(&alice, json!({ "room_alias_name": name }))
+            .await
+            .error(400, "M_INVALID_PARAM");
+    }
+    assert_eq!(alice.sync(None).await["rooms"]["join"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_operator_chooses_the_version_of_new_rooms() {
+    let builder = TestServer::configure();
+    let server = builder.set("default_room_version", "10").start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room(json!({})).await;
+    let create = state(&alice, &room, "m.room.create").await;
+    assert_eq!(create["room_version"], "10");
+    let path = "/_matrix/client/v3/capabilities";
+    let capabilities = alice.get(path).send().await.ok();
+    let versions = &capabilities["capabilities"]["m.room_versions"];
+    assert_eq!(versions["default"], "10");
+}

@@ -80,6 +80,12 @@ async fn content_must_be_canonical_json_of_bounded_size() {
     for (bytes, status, errcode) in [
         ("{\"n\": 1.5}", 400, "M_BAD_JSON"),
         ("{\"n\": 9007199254740992}", 400, "M_BAD_JSON"),
+        ("{\"n\": -9007199254740992}", 400, "M_BAD_JSON"),
+        ("{\"n\": [{\"m\": 1e3}]}", 400, "M_BAD_JSON"),
+        ("{\"n\": -0}", 400, "M_BAD_JSON"),
+        ("{\"n\": 1e400}", 400, "M_NOT_JSON"),
+        ("{\"n\": NaN}", 400, "M_NOT_JSON"),
+        ("{\"n\": -Infinity}", 400, "M_NOT_JSON"),
         ("{\"n\":", 400, "M_NOT_JSON"),
         ("[]", 400, "M_BAD_JSON"),
         ("{\"s\": \"\\ud800\"}", 400, "M_NOT_JSON"),
@@ -187,7 +193,35 @@ async fn a_canonical_alias_must_lead_to_the_room() {
     set(json!({ "alias": "nonsense" }))
         .await
         .error(400, "M_INVALID_PARAM");
+    set(json!({ "alt_aliases": "#here:test.example" }))
+        .await
+        .error(400, "M_INVALID_PARAM");
+    let other = alice
+        .create_room(json!({ "room_alias_name": "other" }))
+        .await;
+    for content in [
+        json!({ "alias": "#other:test.example" }),
+        json!({ "alias": "#here:test.example", "alt_aliases": ["#other:test.example"] }),
+        // Not the same as what the room has, although it begins so.
+        json!({ "alias": "#here:test.exampl" }),
+        json!({ "alias": "#here:other.example" }),
+    ] {
+        set(content).await.error(400, "M_BAD_ALIAS");
+    }
+    assert_ne!(room, other);
     set(json!({ "alias": "#here:test.example" })).await.ok();
+    set(json!({ "alias": null, "alt_aliases": ["#here:test.example"] }))
+        .await
+        .ok();
+    // What the room names may stay when it leads there no more.
+    let path = "/_matrix/client/v3/directory/room/%23here%3Atest.example";
+    let bob = server.register("bob").await;
+    let user = ruma::UserId::parse(&bob.id).unwrap();
+    server.app.users.set_admin(&user, true).await.unwrap();
+    bob.delete(path).send().await.ok();
+    set(json!({ "alt_aliases": ["#here:test.example"], "x": 1 }))
+        .await
+        .ok();
 }
 
 #[tokio::test]
