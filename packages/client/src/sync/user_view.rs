@@ -9,7 +9,11 @@ use matryx_entity::{
 };
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, UserId,
-    events::{ignored_user_list::IgnoredUserListEventContent, room::member::MembershipState},
+    events::{
+        ignored_user_list::IgnoredUserListEventContent,
+        invite_permission_config::{InvitePermissionAction, InvitePermissionConfigEventContent},
+        room::member::MembershipState,
+    },
 };
 
 use super::cache::Weigh;
@@ -32,6 +36,9 @@ pub struct UserView {
     pub push_rules: Arc<PushRules>,
     /// Whose events the user does not want to see.
     pub ignored: OrdSet<OwnedUserId>,
+    /// Does the user want no invites at all?
+    /// [Spec](https://spec.matrix.org/v1.19/client-server-api/#minvite_permission_config)
+    pub blocks_invites: bool,
     /// The newest position in any of the records.
     pub(crate) newest: SyncToken,
 }
@@ -46,6 +53,7 @@ impl UserView {
             room_account_data: OrdMap::new(),
             push_rules: Arc::new(PushRules::server_default(user)),
             ignored: OrdSet::new(),
+            blocks_invites: false,
             newest: SyncToken::start(),
         }
     }
@@ -146,6 +154,12 @@ impl UserView {
                     .map(|content| content.ignored_users.into_keys().collect())
                     .unwrap_or_default();
                 self.ignored.remove(&self.user);
+            }
+            "m.invite_permission_config" => {
+                let config =
+                    serde_json::from_str::<InvitePermissionConfigEventContent>(&data.content);
+                let action = config.ok().and_then(|config| config.default_action);
+                self.blocks_invites = action == Some(InvitePermissionAction::Block);
             }
             _ => {}
         }

@@ -47,6 +47,9 @@ pub enum RoomError {
     /// The invited user's account is deactivated.
     #[error("User {0} is deactivated")]
     DeactivatedUser(OwnedUserId),
+    /// The invited user wants no invites.
+    #[error("User {0} does not want to be invited")]
+    InviteBlocked(OwnedUserId),
     /// The thing lives on another server, which can't be reached from here.
     #[error("Server {0} can't be reached")]
     UnreachableServer(OwnedServerName),

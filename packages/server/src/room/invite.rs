@@ -32,8 +32,8 @@ impl Rooms {
     /// Invites a user.
     ///
     /// # Errors
-    /// 403 by the auth rules, also for users who are in the room already; 404 for a local user
-    /// who does not exist.
+    /// 403 by the auth rules, also for users who are in the room already and for those who want
+    /// no invites; 404 for a local user who does not exist.
     pub async fn invite(
         &self,
         sender: OwnedUserId,
@@ -92,6 +92,9 @@ impl Rooms {
             None => Err(RoomError::UnknownUser(target.to_owned())),
             Some(user) if user.deactivated.is_some() => {
                 Err(RoomError::DeactivatedUser(target.to_owned()))
+            }
+            Some(_) if self.sync().user(target).await?.blocks_invites => {
+                Err(RoomError::InviteBlocked(target.to_owned()))
             }
             Some(_) => Ok(()),
         }

@@ -36,6 +36,9 @@ impl From<RoomError> for ApiError {
             RoomError::AliasReserved(_) => bad(ErrorKind::Exclusive),
             RoomError::BadAlias(_) => bad(ErrorKind::BadAlias),
             RoomError::InvalidRoomState(_) => bad(ErrorKind::InvalidRoomState),
+            RoomError::InviteBlocked(_) => {
+                Self::new(StatusCode::FORBIDDEN, ErrorKind::InviteBlocked, message)
+            }
             RoomError::NoGuests => Self::new(
                 StatusCode::FORBIDDEN,
                 ErrorKind::GuestAccessForbidden,

@@ -487,3 +487,107 @@ async fn guests_join_where_the_room_lets_them() {
     answer.ok();
     act(&guest, &room, "join", None).await.ok();
 }
+
+#[tokio::test]
+async fn who_wants_no_invites_gets_none() {
+    let People { alice, bob, .. } = people().await;
+    let room = alice.create_room(json!({})).await;
+    let path = format!(
+        "/_matrix/client/v3/user/{}/account_data/m.invite_permission_config",
+        encode(&bob.id)
+    );
+    let config = json!({ "default_action": "block" });
+    bob.put(&path).json(&config).send().await.ok();
+    let blocked = act(&alice, &room, "invite", Some(&bob)).await;
+    blocked.error(403, "M_INVITE_BLOCKED");
+    let member = format!("m.room.member/{}", encode(&bob.id));
+    let member = format!("/_matrix/client/v3/rooms/{}/state/{member}", encode(&room));
+    let put = alice.put(&member).json(&json!({ "membership": "invite" }));
+    put.send().await.error(403, "M_INVITE_BLOCKED");
+    let create = alice.post("/_matrix/client/v3/createRoom");
+    let create = create.json(&json!({ "invite": [bob.id] })).send().await;
+    create.error(403, "M_INVITE_BLOCKED");
+    assert!(bob.sync(None).await.get("rooms").is_none());
+    for config in [
+        json!({ "default_action": "org.example.unknown" }),
+        json!({}),
+    ] {
+        bob.put(&path).json(&config).send().await.ok();
+        act(&alice, &room, "invite", Some(&bob)).await.ok();
+    }
+    assert!(bob.sync(None).await["rooms"]["invite"][&room].is_object());
+}
+
+#[tokio::test]
+async fn room_versions_before_them_know_no_knocks_and_no_restricted_joins() {
+    let People { alice, bob, .. } = people().await;
+    for (version, join_rule) in [
+        ("6", "knock"),
+        ("7", "restricted"),
+        ("9", "knock_restricted"),
+    ] {
+        let lobby = alice.create_room(json!({ "preset": "public_chat" })).await;
+        bob.join(&lobby).await;
+        let room = alice.create_room(json!({ "room_version": version })).await;
+        let rule = json!({
+            "join_rule": join_rule,
+            "allow": [{ "type": "m.room_membership", "room_id": lobby }],
+        });
+        set_state(&alice, &room, "m.room.join_rules", rule)
+            .await
+            .ok();
+        let knock = format!("/_matrix/client/v3/knock/{}", encode(&room));
+        let answer = bob.post(&knock).json(&json!({})).send().await;
+        answer.error(403, "M_FORBIDDEN");
+        let answer = act(&bob, &room, "join", None).await;
+        answer.error(403, "M_FORBIDDEN");
+    }
+}
+
+#[tokio::test]
+async fn where_both_are_allowed_members_of_another_room_join_and_others_knock() {
+    let People {
+        alice, bob, carol, ..
+    } = people().await;
+    for version in ["10", "11", "12"] {
+        let lobby = alice.create_room(json!({ "preset": "public_chat" })).await;
+        bob.join(&lobby).await;
+        let room = alice.create_room(json!({ "room_version": version })).await;
+        let rule = json!({
+            "join_rule": "knock_restricted",
+            "allow": [{ "type": "m.room_membership", "room_id": lobby }],
+        });
+        set_state(&alice, &room, "m.room.join_rules", rule)
+            .await
+            .ok();
+        act(&bob, &room, "join", None).await.ok();
+        act(&carol, &room, "join", None)
+            .await
+            .error(403, "M_FORBIDDEN");
+        let knock = format!("/_matrix/client/v3/knock/{}", encode(&room));
+        carol.post(&knock).json(&json!({})).send().await.ok();
+        assert_eq!(membership(&alice, &room, &carol).await, "knock");
+    }
+}
+
+#[tokio::test]
+async fn nobody_knocks_for_somebody_else() {
+    let People {
+        alice, bob, carol, ..
+    } = people().await;
+    let room = alice.create_room(json!({})).await;
+    let rule = json!({ "join_rule": "knock" });
+    set_state(&alice, &room, "m.room.join_rules", rule)
+        .await
+        .ok();
+    let path = format!(
+        "/_matrix/client/v3/rooms/{}/state/m.room.member/{}",
+        encode(&room),
+        encode(&carol.id)
+    );
+    let body = json!({ "membership": "knock" });
+    for user in [&alice, &bob] {
+        let answer = user.put(&path).json(&body).send().await;
+        answer.error(403, "M_FORBIDDEN");
+    }
+}
