@@ -88,14 +88,30 @@ pub enum TokenState {
     Unknown,
 }
 
+/// In what condition an account is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// There is none.
+    Missing,
+    /// It can be used.
+    Open,
+    /// It is locked.
+    Locked,
+    /// It was deactivated.
+    Deactivated,
+}
+
 /// Looks up who a token and an asserted identity belong to.
 pub trait Identities: Send + Sync + 'static {
     /// What an access token is worth now.
     fn authenticate<'a>(&'a self, token: &'a str)
     -> BoxFuture<'a, Result<TokenState, LookupError>>;
 
-    /// Does this local user have an account that is not deactivated?
-    fn knows_user<'a>(&'a self, user_id: &'a UserId) -> BoxFuture<'a, Result<bool, LookupError>>;
+    /// In what condition is this local user's account?
+    fn condition<'a>(
+        &'a self,
+        user_id: &'a UserId,
+    ) -> BoxFuture<'a, Result<Condition, LookupError>>;
 
     /// Does this user have this device?
     fn knows_device<'a>(

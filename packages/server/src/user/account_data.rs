@@ -75,11 +75,7 @@ impl Users {
         content: String,
     ) -> Result<(), UserError> {
         Self::check_owner(requester, scope.user)?;
-        let managed = match scope.room {
-            None => kind == PUSH_RULES,
-            Some(_) => kind == FULLY_READ,
-        };
-        if managed {
+        if kind == PUSH_RULES || kind == FULLY_READ {
             return Err(UserError::ManagedType(kind.to_owned()));
         }
         if kind.len() > MAX_KIND_BYTES {

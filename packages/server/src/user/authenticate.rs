@@ -8,7 +8,7 @@ use matryx_surrealdb::{Plan, StoreError};
 use ruma::{DeviceId, MilliSecondsSinceUnixEpoch, UserId};
 
 use super::{UserError, Users, session, token_cache::CachedToken};
-use crate::caller::{Identities, LookupError, Requester, TokenState};
+use crate::caller::{Condition, Identities, LookupError, Requester, TokenState};
 
 /// How often a token is read again when something was revoked while it was read.
 const ATTEMPTS: usize = 3;
@@ -135,10 +135,18 @@ impl Identities for Users {
         Box::pin(async move { Self::authenticate(self, token).await.map_err(lookup_error) })
     }
 
-    fn knows_user<'a>(&'a self, user_id: &'a UserId) -> BoxFuture<'a, Result<bool, LookupError>> {
+    fn condition<'a>(
+        &'a self,
+        user_id: &'a UserId,
+    ) -> BoxFuture<'a, Result<Condition, LookupError>> {
         Box::pin(async move {
             let user = self.lookup(user_id).await.map_err(lookup_error)?;
-            Ok(user.is_some_and(|user| user.deactivated.is_none()))
+            Ok(match user {
+                None => Condition::Missing,
+                Some(user) if user.deactivated.is_some() => Condition::Deactivated,
+                Some(user) if user.locked => Condition::Locked,
+                Some(_) => Condition::Open,
+            })
         })
     }
 

@@ -18,7 +18,7 @@ use crate::{
     api::error::{ApiResult, request::RequestError},
     app::App,
     appservice::Appservice,
-    caller::{Requester, TokenState},
+    caller::{Condition, Requester, TokenState},
 };
 
 /// An authentication scheme that this server can prove.
@@ -206,10 +206,15 @@ async fn masquerade(
                 .filter(|user_id| user_id.server_name() == app.config.server_name)
                 .filter(|user_id| appservice.owns_user(user_id))
                 .ok_or(RequestError::MasqueradedUser)?;
-            if asserted != appservice.sender && !app.tokens.knows_user(&asserted).await? {
-                return Err(RequestError::MasqueradedUser.into());
+            match app.tokens.condition(&asserted).await? {
+                // An application service need not register its own sender.
+                Condition::Missing if asserted != appservice.sender => {
+                    return Err(RequestError::MasqueradedUser.into());
+                }
+                Condition::Deactivated => return Err(RequestError::Deactivated.into()),
+                Condition::Locked => return Err(RequestError::Locked.into()),
+                Condition::Missing | Condition::Open => asserted,
             }
-            asserted
         }
     };
     let device_id = match token::query(parts, "device_id")

@@ -111,6 +111,8 @@ async fn leaves_types_of_the_server_to_their_endpoints() {
     let room = alice.create_room(json!({})).await;
     for path in [
         global(&alice.id, "m.push_rules"),
+        global(&alice.id, "m.fully_read"),
+        in_room(&alice.id, &room, "m.push_rules"),
         in_room(&alice.id, &room, "m.fully_read"),
     ] {
         let answer = alice.put(&path).json(&json!({})).send().await;

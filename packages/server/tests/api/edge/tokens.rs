@@ -123,3 +123,35 @@ async fn an_appservice_acts_as_its_users_only() {
     let device = device.as_str().unwrap();
     assert_eq!(as_device(device).await.ok()["device_id"], device);
 }
+
+#[tokio::test]
+async fn an_appservice_acts_as_nobody_who_is_closed_out() {
+    let server = TestServer::configure()
+        .appservice("bridge", BRIDGE)
+        .start()
+        .await;
+    let body = json!({ "type": "m.login.application_service", "username": "bridge_user" });
+    let register = server
+        .post("/_matrix/client/v3/register")
+        .token("as-secret");
+    register.json(&body).send().await.ok();
+    let user = ruma::UserId::parse("@bridge_user:test.example").unwrap();
+    let whoami = || {
+        let request = server.get(WHOAMI).token("as-secret");
+        request.query("user_id", user.as_str()).send()
+    };
+    let users = &server.app.users;
+    users.set_locked(&user, true).await.unwrap();
+    whoami().await.error(401, "M_USER_LOCKED");
+    users.set_locked(&user, false).await.unwrap();
+    whoami().await.ok();
+    users.deactivate(&user, false).await.unwrap();
+    whoami().await.error(403, "M_USER_DEACTIVATED");
+    let login = json!({
+        "type": "m.login.application_service",
+        "identifier": { "type": "m.id.user", "user": user },
+    });
+    let login = server.post("/_matrix/client/v3/login").json(&login);
+    let answer = login.token("as-secret").send().await;
+    answer.error(403, "M_USER_DEACTIVATED");
+}
