@@ -31,9 +31,9 @@ const ROUNDING: f64 = 0.01;
 /// An act that is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Act {
-    /// Logging in, successfully or not.
+    /// Logging in, or trying to with a name that no account can have.
     Login,
-    /// A login that failed.
+    /// A login to an account that failed.
     FailedLogin,
     /// Registering, or asking whether a name is free.
     Register,

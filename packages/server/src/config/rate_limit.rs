@@ -7,7 +7,8 @@ settings! {
     pub struct RateLimit {
         /// The switch for all limits.
         enabled: bool = true,
-        /// Failed and successful logins, for each address and for each account.
+        /// Logins: failed ones for each account and address from which they are tried, others for
+        /// each account.
         login: Rate = Rate::per(20, 60),
         /// Registrations, for each address.
         registration: Rate = Rate::per(20, 60),

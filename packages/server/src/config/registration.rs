@@ -112,8 +112,8 @@ settings! {
         flows: Vec<Flow> = vec![Flow { stages: vec![Stage::RegistrationToken] }],
         /// Tokens that the stage `m.login.registration_token` accepts any number of times.
         tokens: Vec<Secret> = Vec::new(),
-        /// Secret with which a tool creates accounts at `/_synapse/admin/v1/register`. Unset: that
-        /// endpoint does not exist.
+        /// Secret with which a tool creates accounts at `/_synapse/admin/v1/register`. Unset: nobody
+        /// can.
         shared_secret: Option<Secret> = None,
         /// Terms of service that the stage `m.login.terms` shows.
         terms: Vec<Policy> = Vec::new(),

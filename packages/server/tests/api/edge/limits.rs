@@ -145,3 +145,61 @@ async fn nobody_waits_for_a_log_writer_that_broke_down() {
         assert_eq!(answer.unwrap().status, 503);
     }
 }
+
+#[tokio::test]
+async fn every_kind_of_act_has_its_limit() {
+    let server = TestServer::configure()
+        .set("rate_limit.enabled", "true")
+        .set("rate_limit.create_room", "3 per 1h")
+        .set("rate_limit.join", "3 per 1h")
+        .set("rate_limit.invite", "3 per 1h")
+        .start()
+        .await;
+    let (alice, bob) = (server.register("alice").await, server.register("bob").await);
+    let body = json!({ "preset": "public_chat" });
+    let room = alice.create_room(body.clone()).await;
+    let room = encode(&room);
+    let join = format!("/_matrix/client/v3/rooms/{room}/join");
+    let leave = format!("/_matrix/client/v3/rooms/{room}/leave");
+    let invite = format!("/_matrix/client/v3/rooms/{room}/invite");
+    for _ in 0..3 {
+        let body = json!({ "user_id": bob.id });
+        alice.post(&invite).json(&body).send().await.ok();
+        bob.post(&join).send().await.ok();
+        bob.post(&leave).send().await.ok();
+    }
+    let create = "/_matrix/client/v3/createRoom";
+    for _ in 0..2 {
+        alice.post(create).json(&body).send().await.ok();
+    }
+    let answer = alice.post(&invite).json(&json!({ "user_id": bob.id }));
+    wait(&answer.send().await);
+    wait(&alice.post(create).json(&body).send().await);
+    wait(&bob.post(&join).send().await);
+    // Knocks count as joins, by alias too; a room that is created invites no more than others.
+    let knock = format!("/_matrix/client/v3/knock/{room}");
+    wait(&bob.post(&knock).send().await);
+    let crowd: Vec<_> = (0..4).map(|nth| format!("@u{nth}:test.example")).collect();
+    let answer = bob.post(create).json(&json!({ "invite": crowd }));
+    wait(&answer.send().await);
+}
+
+#[tokio::test]
+async fn whoever_knows_the_password_logs_in_so_often_and_no_more() {
+    let server = configure("login", "3 per 1h").start().await;
+    let alice = server.register("alice").await;
+    let login = || {
+        let body = json!({
+            "type": "m.login.password",
+            "identifier": { "type": "m.id.user", "user": alice.id },
+            "password": TestUser::PASSWORD,
+        });
+        server.post("/_matrix/client/v3/login").json(&body).send()
+    };
+    for _ in 0..3 {
+        login().await.ok();
+    }
+    let wait = wait(&login().await);
+    server.clock.advance(wait);
+    login().await.ok();
+}

@@ -81,7 +81,8 @@ async fn check_password(
         (Err(UserError::BadCredentials), None) => {
             app.rate_limits.act_from(Act::Login, remote.ip)?;
         }
-        _ => {}
+        (Ok(user), _) => app.rate_limits.take(Act::Login, user.user_id.as_str())?,
+        (Err(_), _) => {}
     }
     Ok(checked?)
 }
