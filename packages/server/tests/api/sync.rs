@@ -1,5 +1,8 @@
 //! `GET /sync`
 
+mod parameters;
+mod unread;
+
 use serde_json::{Value, json};
 
 use crate::support::{TestServer, TestUser, encode};
