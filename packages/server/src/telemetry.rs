@@ -7,6 +7,7 @@ mod process;
 
 use std::{io::IsTerminal as _, time::Duration};
 
+use matryx_surrealdb::FALSE_ALARMS;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{
@@ -34,10 +35,6 @@ const QUIET: [&str; 8] = [
     "tower",
     "ruma",
 ];
-
-/// Warns of every live query that the driver ends: it tries so in a session without a namespace.
-/// The store ends its live query itself.
-const MUTE: &str = "surrealdb::method::live";
 
 /// How often samples are folded into their buckets, which bounds their memory.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -129,7 +126,7 @@ fn filter(level: &str) -> Result<Targets, ParseError> {
     Ok(Targets::new()
         .with_default(usual)
         .with_targets(quiet)
-        .with_target(MUTE, usual.min(LevelFilter::ERROR))
+        .with_target(FALSE_ALARMS, usual.min(LevelFilter::ERROR))
         .with_targets(asked))
 }
 
@@ -145,7 +142,7 @@ mod tests {
         assert!(levels.would_enable("matryx_server::api", &Level::DEBUG));
         assert!(!levels.would_enable("surrealdb_core::kvs", &Level::INFO));
         assert!(levels.would_enable("surrealdb_core::kvs", &Level::WARN));
-        assert!(!levels.would_enable("surrealdb::method::live", &Level::WARN));
+        assert!(!levels.would_enable(FALSE_ALARMS, &Level::WARN));
         let levels = filter("error,surrealdb=trace,matryx_server::api=info").unwrap();
         assert!(levels.would_enable("surrealdb_core::kvs", &Level::TRACE));
         assert!(levels.would_enable("matryx_server::api::client", &Level::INFO));

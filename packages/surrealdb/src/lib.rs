@@ -28,7 +28,7 @@ mod writer;
 pub use self::{
     codec::CodecError,
     config::{Durability, StoreConfig},
-    database::Database,
+    database::{Database, FALSE_ALARMS},
     error::StoreError,
     meter::Meter,
     plan::{Attachment, Committed, CommittedBatch, CommittedEntry, LogIndex, Plan},
