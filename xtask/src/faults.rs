@@ -1,10 +1,12 @@
 //! `cargo xtask faults`: breaks the running binary and audits what it kept.
 
 mod audit;
+mod cell;
 mod check;
 mod kill9;
 mod ledger;
 mod random;
+mod sessions;
 mod timeline;
 mod writers;
 

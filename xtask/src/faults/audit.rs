@@ -1,9 +1,11 @@
 //! Compares a restarted server with the ledger of what it acknowledged before it was killed.
 
+use super::cell::Cell;
 use super::check::Checks;
-use super::ledger::{Account, Counter, Followed, Joined, Ledger, Redaction, Room, Sent};
+use super::ledger::{Account, Followed, Joined, Ledger, Redaction, Room, Sent};
+use super::sessions::{LOGIN, Session};
 use super::timeline::{self, Direction, Seen};
-use super::writers::{PASSWORD, Stop, call, connect, counter_path, event_id, send_call};
+use super::writers::{PASSWORD, Stop, call, connect, event_id, send_call};
 use crate::homeserver::Homeserver;
 use crate::wire::{Call, Wire, segment};
 use anyhow::Result;
@@ -40,9 +42,10 @@ impl<'a> Audit<'a> {
         for joined in &ledger.joins {
             audit.joined(joined).await?;
         }
-        for counter in &ledger.counters {
-            audit.counter(counter).await?;
+        for cell in &ledger.cells {
+            audit.cell(cell).await?;
         }
+        audit.sessions(&ledger.sessions).await?;
         audit.resend(&mut ledger.sent).await?;
         for sent in &ledger.sent {
             audit.sent(sent).await?;
@@ -96,7 +99,7 @@ impl<'a> Audit<'a> {
             "identifier": { "type": "m.id.user", "user": account.localpart },
             "password": PASSWORD,
         });
-        let login = Call::post("/_matrix/client/v3/login", &login);
+        let login = Call::post(LOGIN, &login);
         let mut wire = connect(self.server, account).await?;
         for request in [whoami, login] {
             if let Some(answer) = self.ask_on(&mut wire, request).await? {
@@ -165,22 +168,45 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    /// A counter holds what was acknowledged or what was asked last.
-    async fn counter(&mut self, counter: &Counter) -> Result<()> {
-        if counter.acknowledged == 0 {
+    /// A cell holds what was acknowledged or what was asked last.
+    async fn cell(&mut self, cell: &Cell) -> Result<()> {
+        if cell.acknowledged.is_none() {
             return Ok(());
         }
-        let request = Call::get(counter_path(counter));
-        if let Some(answer) = self.ask(&counter.owner, request).await? {
-            let found = answer.get("value").and_then(Value::as_u64);
-            let right = [counter.acknowledged, counter.asked];
-            self.checks
-                .that(found.is_some_and(|found| right.contains(&found)), || {
-                    format!(
-                        "{:?} is {found:?} instead of one of {right:?}",
-                        counter.place
-                    )
-                });
+        let mut wire = connect(self.server, &cell.owner).await?;
+        let found = cell.read(&mut wire).await;
+        if let Some(found) = self.expect("reading a cell", found)? {
+            self.checks.that(cell.may_hold(found.as_deref()), || {
+                format!("the server holds {found:?} for {cell:?}")
+            });
+        }
+        Ok(())
+    }
+
+    /// Sessions that were ended are refused and their devices gone; the others work.
+    async fn sessions(&mut self, sessions: &[Session]) -> Result<()> {
+        let Some(owner) = sessions.first().map(|session| &session.owner) else {
+            return Ok(());
+        };
+        let request = Call::get("/_matrix/client/v3/devices");
+        let devices = self.ask(owner, request).await?.unwrap_or_default();
+        let devices = devices.get("devices").and_then(Value::as_array);
+        let listed: BTreeSet<&str> = devices
+            .into_iter()
+            .flatten()
+            .filter_map(|device| device.get("device_id")?.as_str())
+            .collect();
+        for session in sessions {
+            let mut wire = self.server.wire(session.token.as_str()).await?;
+            let whoami = Call::get("/_matrix/client/v3/account/whoami");
+            let status = wire.send(whoami).await?.status;
+            self.checks.that(session.may_answer(status), || {
+                format!("whoami answers {status} for {session:?}")
+            });
+            let listed = listed.contains(session.device_id.as_str());
+            self.checks.that(session.may_be_listed(listed), || {
+                format!("the device is listed: {listed}, for {session:?}")
+            });
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ const BROKEN_START_MS: u64 = 400;
 /// One restart in so many is killed while it starts.
 const BROKEN_START_IN: u64 = 4;
 /// Accounts that write in every loop, each with one job.
-const JOBS: [Job; 9] = [
+const JOBS: [Job; 14] = [
     Job::Send,
     Job::Send,
     Job::Send,
@@ -27,7 +27,12 @@ const JOBS: [Job; 9] = [
     Job::CreateRoom,
     Job::RegisterAndJoin,
     Job::AccountData,
+    Job::Profile,
     Job::State,
+    Job::Moderate,
+    Job::ComeAndGo,
+    Job::Read,
+    Job::Sessions,
     Job::Follow,
 ];
 /// Rooms that the jobs of one loop share.
@@ -167,11 +172,14 @@ async fn start_writers(
         let mut wire = writers::connect(server, account).await?;
         for room_id in &rooms {
             writers::join(&mut wire, room_id).await.map_err(stopped)?;
-            let (room_id, account) = (room_id.clone(), account.clone());
-            ledger.joins.push(Joined { room_id, account });
+            // Who comes and goes is audited by its membership alone.
+            if job != Job::ComeAndGo {
+                let (room_id, account) = (room_id.clone(), account.clone());
+                ledger.joins.push(Joined { room_id, account });
+            }
         }
-        // One writer of state: the creator's power is needed, so it writes as the creator.
-        let account = if job == Job::State { creator } else { account };
+        let powerful = matches!(job, Job::State | Job::Moderate);
+        let account = if powerful { creator } else { account };
         let wire = writers::connect(server, account).await?;
         let label = format!("loop{number}-writer{n}");
         ready.push((

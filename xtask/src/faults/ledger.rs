@@ -1,5 +1,8 @@
 //! What the server acknowledged, and what it was asked but could not answer before it died.
 
+use super::cell::Cell;
+use super::sessions::Session;
+
 /// An account and one of its sessions.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
@@ -47,25 +50,6 @@ pub(crate) struct Joined {
     pub(crate) account: Account,
 }
 
-/// A value that one writer overwrites with ever higher numbers: the acknowledged one or the one
-/// asked for must be there.
-#[derive(Clone, Debug)]
-pub(crate) struct Counter {
-    pub(crate) place: Place,
-    pub(crate) owner: Account,
-    pub(crate) acknowledged: u64,
-    pub(crate) asked: u64,
-}
-
-/// Where a [`Counter`] is kept.
-#[derive(Clone, Debug)]
-pub(crate) enum Place {
-    /// Global account data of the owner.
-    AccountData,
-    /// State of a room.
-    State { room_id: String },
-}
-
 /// How far one client had followed `/sync`.
 #[derive(Clone, Debug)]
 pub(crate) struct Followed {
@@ -83,7 +67,8 @@ pub(crate) struct Ledger {
     pub(crate) joins: Vec<Joined>,
     /// Each sender's messages in the order in which it sent them.
     pub(crate) sent: Vec<Sent>,
-    pub(crate) counters: Vec<Counter>,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) sessions: Vec<Session>,
     pub(crate) followed: Vec<Followed>,
     /// Answers other than 200: no writer does what may be refused.
     pub(crate) refusals: Vec<String>,
@@ -96,7 +81,8 @@ impl Ledger {
         self.rooms.extend(other.rooms);
         self.joins.extend(other.joins);
         self.sent.extend(other.sent);
-        self.counters.extend(other.counters);
+        self.cells.extend(other.cells);
+        self.sessions.extend(other.sessions);
         self.followed.extend(other.followed);
         self.refusals.extend(other.refusals);
     }
@@ -108,6 +94,12 @@ impl Ledger {
             .iter()
             .filter(|sent| sent.event_id.is_some())
             .count();
-        self.accounts.len() + self.rooms.len() + self.joins.len() + sent + self.counters.len()
+        let cells = self.cells.iter();
+        self.accounts.len()
+            + self.rooms.len()
+            + self.joins.len()
+            + sent
+            + cells.filter(|cell| cell.acknowledged.is_some()).count()
+            + self.sessions.len()
     }
 }

@@ -3,7 +3,9 @@
 //! A writer notes an attempt before it sends and the acknowledgement when it has read it, so at a
 //! kill at most its last attempt is uncertain.
 
-use super::ledger::{Account, Counter, Followed, Joined, Ledger, Place, Redaction, Room, Sent};
+use super::cell::{self, Marks, Place};
+use super::ledger::{Account, Followed, Joined, Ledger, Redaction, Room, Sent};
+use super::sessions;
 use super::timeline::{self, Sync};
 use crate::homeserver::Homeserver;
 use crate::wire::{Call, Wire, segment, text};
@@ -12,8 +14,6 @@ use serde_json::{Value, json};
 
 /// The password of every account.
 pub(crate) const PASSWORD: &str = "a password that survives";
-/// The state event and account data type that the counters use.
-pub(crate) const COUNTER: &str = "org.matryx.audit.counter";
 
 /// What one writer does over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,18 @@ pub(crate) enum Job {
     RegisterAndJoin,
     /// Overwrites one piece of global account data.
     AccountData,
-    /// Overwrites one piece of room state.
+    /// Overwrites its display name.
+    Profile,
+    /// Overwrites one piece of room state. Needs the creator's power.
     State,
+    /// Invites, bans and unbans somebody. Needs the creator's power.
+    Moderate,
+    /// Leaves a room and joins it again.
+    ComeAndGo,
+    /// Sends messages and marks them as read.
+    Read,
+    /// Logs in and out.
+    Sessions,
     /// Long-polls `/sync`.
     Follow,
 }
@@ -46,18 +56,27 @@ impl Writer {
     /// Writes until the connection breaks.
     pub(crate) async fn run(self, mut wire: Wire) -> Ledger {
         let mut ledger = Ledger::default();
+        let account = self.account.clone();
         // The connection breaks when the server is killed, which is how every writer ends.
         let ended = match self.job {
             Job::Send => self.send(&mut wire, &mut ledger).await,
             Job::Redact => self.redact(&mut wire, &mut ledger).await,
             Job::CreateRoom => self.create_rooms(&mut wire, &mut ledger).await,
             Job::RegisterAndJoin => self.register_and_join(&mut wire, &mut ledger).await,
-            Job::AccountData => self.count(&mut wire, &mut ledger, Place::AccountData).await,
+            Job::AccountData => {
+                cell::count(&mut wire, &mut ledger, Place::AccountData, account).await
+            }
+            Job::Profile => cell::count(&mut wire, &mut ledger, Place::DisplayName, account).await,
             Job::State => {
                 let room_id = self.room(0);
-                self.count(&mut wire, &mut ledger, Place::State { room_id })
-                    .await
+                cell::count(&mut wire, &mut ledger, Place::State { room_id }, account).await
             }
+            Job::Moderate => self.moderate(&mut wire, &mut ledger).await,
+            Job::ComeAndGo => {
+                cell::come_and_go(&mut wire, &mut ledger, &self.room(1), account).await
+            }
+            Job::Read => self.read(&mut wire, &mut ledger).await,
+            Job::Sessions => sessions::open_and_end(&mut wire, &mut ledger, account).await,
             Job::Follow => self.follow(&mut wire, &mut ledger).await,
         };
         if let Err(Stop::Refused(refusal)) = ended {
@@ -140,25 +159,42 @@ impl Writer {
         Ok(())
     }
 
-    async fn count(&self, wire: &mut Wire, ledger: &mut Ledger, place: Place) -> Result<(), Stop> {
-        let owner = self.account.clone();
-        let mut counter = Counter {
-            place,
-            owner,
-            acknowledged: 0,
-            asked: 0,
-        };
-        let path = counter_path(&counter);
-        let ended = loop {
-            counter.asked += 1;
-            let put = Call::put(path.clone(), &json!({ "value": counter.asked }));
-            match call(wire, put).await {
-                Ok(_) => counter.acknowledged = counter.asked,
-                Err(stop) => break stop,
-            }
-        };
-        ledger.counters.push(counter);
-        Err(ended)
+    async fn read(&self, wire: &mut Wire, ledger: &mut Ledger) -> Result<(), Stop> {
+        let room_id = self.room(0);
+        let mut marks = Marks::new(&room_id, &self.account);
+        let ended = self.mark_all(wire, ledger, &room_id, &mut marks).await;
+        ledger.cells.extend(marks.into_cells());
+        ended
+    }
+
+    async fn mark_all(
+        &self,
+        wire: &mut Wire,
+        ledger: &mut Ledger,
+        room_id: &str,
+        marks: &mut Marks,
+    ) -> Result<(), Stop> {
+        for n in 0.. {
+            let mut sent = self.message(n);
+            room_id.clone_into(&mut sent.room_id);
+            ledger.sent.push(sent);
+            let Some(sent) = ledger.sent.last_mut() else {
+                continue;
+            };
+            let event_id = event_id(&call(wire, send_call(sent)).await?)?;
+            sent.event_id = Some(event_id.clone());
+            marks.read(wire, room_id, &event_id).await?;
+        }
+        Ok(())
+    }
+
+    async fn moderate(&self, wire: &mut Wire, ledger: &mut Ledger) -> Result<(), Stop> {
+        wire.clear_token();
+        let victim = register(wire, &format!("{}-victim", self.label)).await?;
+        ledger.accounts.push(victim.clone());
+        wire.set_token(&self.account.token);
+        let room_id = self.room(1);
+        cell::moderate(wire, ledger, &room_id, self.account.clone(), &victim).await
     }
 
     async fn follow(&self, wire: &mut Wire, ledger: &mut Ledger) -> Result<(), Stop> {
@@ -215,22 +251,6 @@ pub(crate) fn send_call(sent: &Sent) -> Call {
         sent.txn_id
     );
     Call::put(path, &json!({ "msgtype": "m.text", "body": sent.body }))
-}
-
-/// Where a counter is written and read.
-pub(crate) fn counter_path(counter: &Counter) -> String {
-    match &counter.place {
-        Place::AccountData => {
-            let user_id = segment(&counter.owner.user_id);
-            format!("/_matrix/client/v3/user/{user_id}/account_data/{COUNTER}")
-        }
-        Place::State { room_id } => {
-            format!(
-                "/_matrix/client/v3/rooms/{}/state/{COUNTER}/",
-                segment(room_id)
-            )
-        }
-    }
 }
 
 /// The event id that an answer holds.
