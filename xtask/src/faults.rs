@@ -3,8 +3,10 @@
 mod audit;
 mod cell;
 mod check;
+mod crew;
 mod kill9;
 mod ledger;
+pub(crate) mod outage;
 mod random;
 mod sessions;
 mod timeline;

@@ -166,6 +166,11 @@ impl Homeserver {
         Ok(stopped.context("the server ignores SIGTERM")??)
     }
 
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     async fn wait_until_ready(&mut self) -> Result<()> {
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -182,7 +187,8 @@ impl Homeserver {
     }
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// An address of this machine on which nobody listens.
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")
         .context("no free port")?
         .local_addr()?)
@@ -207,11 +213,16 @@ pub(crate) fn binary(given: Option<&Path>, profile: Profile) -> Result<PathBuf> 
     command
         .current_dir(repository()?)
         .args(["build", "--workspace", "--bin", "matryx"]);
-    command.args(["--message-format", "json-render-diagnostics"]);
     if profile == Profile::Release {
         command.arg("--release");
     }
-    let output = command
+    executable(&mut command)
+}
+
+/// Runs a `cargo build` and returns the path of the last executable that it made.
+pub(crate) fn executable(build: &mut std::process::Command) -> Result<PathBuf> {
+    let output = build
+        .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()
         .context("running cargo build")?;

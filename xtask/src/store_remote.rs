@@ -1,24 +1,43 @@
-//! `cargo xtask store-remote`: the store's conformance suite against a real SurrealDB server.
+//! `cargo xtask store-remote`: store and server against a real SurrealDB server.
 //!
-//! The server is built from its crate, which takes long; so this is no part of `cargo xtask ci`.
+//! The database server is built from its crate, which takes long; so this is no part of
+//! `cargo xtask ci`.
 
 use crate::cargo::cargo;
-use crate::homeserver::repository;
+use crate::faults::outage;
+use crate::homeserver::{executable, repository};
 use anyhow::{Context as _, Result, bail};
+use std::path::PathBuf;
 
 /// Options of `cargo xtask store-remote`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run only the tests whose name contains this.
+    /// Run only the store's tests whose name contains this, and no outages.
     filter: Option<String>,
+    /// Leave out the store's tests.
+    #[arg(long)]
+    no_suite: bool,
+    #[command(flatten)]
+    outages: outage::Args,
 }
 
-/// Builds the server and runs the suite, each test with a server of its own.
+/// Builds the database server, runs the store's suite, each test with a server of its own, and
+/// then takes the database away from a running homeserver.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if !args.no_suite {
+        suite(args.filter.as_deref())?;
+    }
+    if args.filter.is_some() {
+        return Ok(());
+    }
+    outage::run(&args.outages, &surreal()?)
+}
+
+fn suite(filter: Option<&str>) -> Result<()> {
     let status = cargo()
         .current_dir(repository()?.join("tests/remote-store"))
         .args(["test", "--test", "conformance"])
-        .args(&args.filter)
+        .args(filter)
         .args(["--", "--test-threads", "2"])
         .status()
         .context("running cargo test")?;
@@ -27,4 +46,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         bail!("the store does not do on a remote database what it must")
     }
+}
+
+/// Builds the database server. The same command as the suite's, which has built it already: the
+/// features of the build depend on it.
+fn surreal() -> Result<PathBuf> {
+    let mut build = cargo();
+    build
+        .current_dir(repository()?.join("tests/remote-store"))
+        .args(["build", "--bin", "surreal"]);
+    executable(&mut build)
 }

@@ -56,6 +56,8 @@ impl Call {
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    /// Whether the answer says when to try again.
+    pub(crate) has_retry_after: bool,
     pub(crate) body: Bytes,
 }
 
@@ -70,6 +72,8 @@ impl Reply {
 pub(crate) struct Wire {
     address: SocketAddr,
     token: Option<String>,
+    /// Whether who uses the connection tries again while the server says 503.
+    pub(crate) is_patient: bool,
     sender: SendRequest<Full<Bytes>>,
     /// Holds the task that moves the connection's bytes; it ends with this value.
     driver: JoinSet<()>,
@@ -83,6 +87,7 @@ impl Wire {
         Ok(Self {
             address,
             token,
+            is_patient: false,
             sender,
             driver,
         })
@@ -127,13 +132,18 @@ impl Wire {
             .await
             .context("sending a request")?;
         let status = answer.status().as_u16();
+        let has_retry_after = answer.headers().contains_key(header::RETRY_AFTER);
         let body = answer
             .into_body()
             .collect()
             .await
             .context("reading an answer")?
             .to_bytes();
-        Ok(Reply { status, body })
+        Ok(Reply {
+            status,
+            has_retry_after,
+            body,
+        })
     }
 
     /// Sends `call`; any status but 200 is an error that shows the call and the answer.

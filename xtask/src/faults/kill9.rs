@@ -2,14 +2,14 @@
 
 use super::audit::Audit;
 use super::check::Checks;
-use super::ledger::{Account, Joined, Ledger};
+use super::crew::Crew;
+use super::ledger::Ledger;
 use super::random::Random;
-use super::writers::{self, Job, Stop, Writer};
-use crate::homeserver::{Homeserver, Launch, Profile, binary};
-use anyhow::{Context as _, Result, anyhow, bail};
+use super::writers::Job;
+use crate::homeserver::{Launch, Profile, binary};
+use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 use std::time::SystemTime;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// The shortest and the longest time that writers write, in milliseconds.
@@ -35,9 +35,6 @@ const JOBS: [Job; 14] = [
     Job::Sessions,
     Job::Follow,
 ];
-/// Rooms that the jobs of one loop share.
-const ROOMS: usize = 2;
-
 /// Options of `cargo xtask faults kill9`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -94,10 +91,10 @@ async fn audit(launch: &Launch, loops: u64, seed: u64) -> Result<Checks> {
     let mut checks = Checks::default();
     let mut past = Vec::new();
     let mut server = launch.start().await?;
-    let crew = hire(&server).await?;
+    let crew = Crew::hire(&server, &JOBS).await?;
     for number in 1..=loops {
         let mut ledger = Ledger::default();
-        let crowd = start_writers(&server, &crew, number, &mut ledger).await?;
+        let crowd = crew.set_to_work(&server, number, &mut ledger).await?;
         let writing = random.pause_ms(WRITING_MS.0, WRITING_MS.1);
         sleep(writing).await;
         server.kill().await?;
@@ -132,76 +129,4 @@ async fn audit(launch: &Launch, loops: u64, seed: u64) -> Result<Checks> {
         format!("the server ended with {status} after SIGTERM")
     });
     Ok(checks)
-}
-
-/// Registers the accounts that write.
-async fn hire(server: &Homeserver) -> Result<Vec<Account>> {
-    let mut crew = Vec::new();
-    for n in 0..JOBS.len() {
-        let mut wire = server.anonymous().await?;
-        crew.push(
-            writers::register(&mut wire, &format!("crew{n}"))
-                .await
-                .map_err(stopped)?,
-        );
-    }
-    Ok(crew)
-}
-
-/// Creates this loop's rooms, brings everybody in, and sets everybody to work.
-async fn start_writers(
-    server: &Homeserver,
-    crew: &[Account],
-    number: u64,
-    ledger: &mut Ledger,
-) -> Result<JoinSet<Ledger>> {
-    let creator = crew.first().context("nobody writes")?;
-    let mut rooms = Vec::new();
-    for n in 0..ROOMS {
-        let mut wire = writers::connect(server, creator).await?;
-        let name = format!("loop {number} room {n}");
-        let room = writers::create_room(&mut wire, creator, &name)
-            .await
-            .map_err(stopped)?;
-        rooms.push(room.room_id.clone());
-        ledger.rooms.push(room);
-    }
-    let mut crowd = JoinSet::new();
-    let mut ready = Vec::new();
-    for (n, (job, account)) in JOBS.into_iter().zip(crew).enumerate() {
-        let mut wire = writers::connect(server, account).await?;
-        for room_id in &rooms {
-            writers::join(&mut wire, room_id).await.map_err(stopped)?;
-            // Who comes and goes is audited by its membership alone.
-            if job != Job::ComeAndGo {
-                let (room_id, account) = (room_id.clone(), account.clone());
-                ledger.joins.push(Joined { room_id, account });
-            }
-        }
-        let powerful = matches!(job, Job::State | Job::Moderate);
-        let account = if powerful { creator } else { account };
-        let wire = writers::connect(server, account).await?;
-        let label = format!("loop{number}-writer{n}");
-        ready.push((
-            Writer {
-                job,
-                label,
-                account: account.clone(),
-                rooms: rooms.clone(),
-            },
-            wire,
-        ));
-    }
-    for (writer, wire) in ready {
-        crowd.spawn(writer.run(wire));
-    }
-    Ok(crowd)
-}
-
-/// Before the kill, nothing may stop a writer.
-fn stopped(stop: Stop) -> anyhow::Error {
-    match stop {
-        Stop::Broken => anyhow!("the server broke the connection"),
-        Stop::Refused(refusal) => anyhow!(refusal),
-    }
 }

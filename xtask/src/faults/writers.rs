@@ -11,9 +11,16 @@ use crate::homeserver::Homeserver;
 use crate::wire::{Call, Wire, segment, text};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
 
 /// The password of every account.
 pub(crate) const PASSWORD: &str = "a password that survives";
+
+/// Longest time for an answer: a long poll and what it may take on top of it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(50);
+/// Pause before a request is sent again that the server could not serve.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// What one writer does over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,15 +239,24 @@ impl From<anyhow::Error> for Stop {
     }
 }
 
-/// One request whose answer must be a 200 with a JSON body.
+/// One request whose answer must be a 200 with a JSON body. On a patient connection it is sent
+/// again for as long as the server asks for that.
 pub(crate) async fn call(wire: &mut Wire, call: Call) -> Result<Value, Stop> {
-    let shown = format!("{call:?}");
-    let reply = wire.send(call).await.map_err(|_broken| Stop::Broken)?;
-    if reply.status != 200 {
-        let body = String::from_utf8_lossy(&reply.body).into_owned();
-        return Err(Stop::Refused(format!("{shown}: {} {body}", reply.status)));
+    loop {
+        let answer = timeout(ANSWER_LIMIT, wire.send(call.clone())).await;
+        let Ok(reply) = answer else {
+            return Err(Stop::Refused(format!("{call:?}: no answer")));
+        };
+        let reply = reply.map_err(|_broken| Stop::Broken)?;
+        match reply.status {
+            200 => return Ok(reply.json()?),
+            503 if wire.is_patient && reply.has_retry_after => sleep(AGAIN).await,
+            status => {
+                let body = String::from_utf8_lossy(&reply.body);
+                return Err(Stop::Refused(format!("{call:?}: {status} {body}")));
+            }
+        }
     }
-    Ok(reply.json()?)
 }
 
 /// The request that sends, or sends again, a message.
