@@ -10,8 +10,10 @@
 
 mod config;
 mod doctor;
+mod federation;
 mod migrate;
 mod serve;
+mod signing_key;
 mod user;
 
 use std::{env, path::PathBuf, process::ExitCode};
@@ -44,6 +46,12 @@ enum Command {
     /// Make and change accounts
     #[command(subcommand)]
     User(user::Command),
+    /// Look at other servers
+    #[command(subcommand)]
+    Federation(federation::Command),
+    /// Look at and change the key that the server signs with
+    #[command(subcommand)]
+    SigningKey(signing_key::Command),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -137,6 +145,8 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Serve => serve::run(loaded()?),
             Command::Migrate(command) => migrate::run(command, &loaded()?),
             Command::User(command) => user::run(command, loaded()?),
+            Command::Federation(command) => federation::run(command, &loaded()?),
+            Command::SigningKey(command) => signing_key::run(command, &loaded()?),
             Command::Config(command) => config::run(&command, &loaded),
             Command::Doctor => doctor::run(loaded()),
         }

@@ -100,7 +100,17 @@ impl DataDir {
 
     /// The file that holds the signing key.
     pub fn signing_key_file(&self) -> PathBuf {
-        self.path.join("signing.key")
+        Self::signing_key_in(&self.path)
+    }
+
+    /// The file of a signing key that is about to take the place of the current one.
+    pub fn next_signing_key_file(&self) -> PathBuf {
+        self.path.join("signing.key.next")
+    }
+
+    /// The file of the signing key in a folder that somebody else may hold the lock of.
+    pub fn signing_key_in(path: &Path) -> PathBuf {
+        path.join("signing.key")
     }
 }
 

@@ -17,3 +17,6 @@ pub use self::{
     own::OwnKeys,
     ring::{KeyRing, KeyRingOptions},
 };
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Serving: from a configuration to open listeners, and from a signal to a clean end.
 
+mod identity;
 mod listener;
 mod run;
 mod start;
@@ -12,7 +13,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::start::federation;
 pub use self::{
+    identity::{Rotated, rotate_signing_key},
     listener::ListenError,
     run::{Opened, RunError, run},
     start::{StartError, Started, start},

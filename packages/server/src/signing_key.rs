@@ -101,7 +101,21 @@ impl SigningKey {
         })
     }
 
-    fn generate(path: &Path) -> Result<Self, SigningKeyError> {
+    /// The key's id, as others know it.
+    pub fn id(&self) -> String {
+        format!("{ALGORITHM}:{}", self.pair.version())
+    }
+
+    /// The public half, in unpadded base64.
+    pub fn public_base64(&self) -> String {
+        STANDARD_NO_PAD.encode(self.pair.public_key())
+    }
+
+    /// Makes a key and writes it to `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn generate(path: &Path) -> Result<Self, SigningKeyError> {
         let mut seed = [0; SEED_LENGTH];
         OsRng.try_fill_bytes(&mut seed)?;
         let mut letters = OsRng.unwrap_err();

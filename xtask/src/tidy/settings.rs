@@ -4,11 +4,7 @@ use super::source::Source;
 
 /// Keys that operators can set already although what they rule is not served yet. The
 /// documentation of each says so.
-const RESERVED: [&str; 3] = [
-    "legacy_unauthenticated",
-    "deny_ip_ranges",
-    "trusted_key_servers",
-];
+const RESERVED: [&str; 1] = ["legacy_unauthenticated"];
 
 /// Keys that nothing outside of the configuration reads.
 pub(super) fn check(sources: &[Source]) -> Vec<String> {

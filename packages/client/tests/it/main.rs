@@ -1,4 +1,5 @@
-//! The sync engine on an in-memory store with scripted commits, without HTTP.
+//! The sync engine on an in-memory store with scripted commits, and the way to other servers: on a
+//! scripted network, and on loopback.
 #![cfg(test)]
 
 mod ephemeral;
@@ -9,9 +10,12 @@ mod initial;
 mod lazy;
 mod left;
 mod membership;
+mod outbound;
 mod random;
+mod resolve;
 mod response;
 mod restart;
+mod script;
 mod state;
 mod transactions;
 mod unread;

@@ -13,6 +13,7 @@ mod push;
 mod push_edit;
 mod redact;
 mod resolve;
+mod server_keys;
 mod token;
 mod user_ids;
 mod visibility;

@@ -4,6 +4,8 @@
 //! `call.caller`.
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/)
 
+pub mod directory;
+pub mod profile;
 pub mod version;
 
 use super::routes::Routes;
@@ -11,5 +13,8 @@ use super::routes::Routes;
 /// Every endpoint of the server-server API.
 #[must_use]
 pub fn routes(routes: Routes) -> Routes {
-    routes.add(version::version)
+    routes
+        .add(version::version)
+        .add(directory::directory)
+        .add(profile::profile)
 }

@@ -7,13 +7,13 @@ use matryx_client::{
     outbound::{AddressGuard, Dns, HttpOptions, HttpOutbound, SystemDns, TrustError, Trusted},
     sync::{SyncEngine, SyncError, SyncOptions},
 };
-use matryx_entity::{build::EventSigner, clock::Clock, server_identity::ServerIdentity};
-use matryx_surrealdb::{Plan, Store, StoreError};
+use matryx_entity::{build::EventSigner, clock::Clock};
+use matryx_surrealdb::{Store, StoreError};
 use ruma::{OwnedServerName, api::appservice::Registration, signatures::Ed25519KeyPair};
 use thiserror::Error;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::user_rooms::AccountRooms;
+use super::{identity, user_rooms::AccountRooms};
 use crate::{
     api::layer::RequestIds,
     app::{App, Services},
@@ -125,7 +125,7 @@ pub async fn start(
             url: database.url,
             source,
         })?;
-    identify(&store, &config, &key, &data_dir).await?;
+    let key = identity::check(&store, &config.server_name, key, &data_dir).await?;
 
     let tasks = TaskTracker::new();
     let shutdown = CancellationToken::new();
@@ -236,37 +236,6 @@ fn sync_options(config: &Config) -> SyncOptions {
     options.user_bytes = config.cache.users.as_bytes();
     options.receipt_bytes = config.cache.receipts.as_bytes();
     options
-}
-
-/// Holds name and signing key against those that the database belongs to; notes them in a new one.
-async fn identify(
-    store: &Store,
-    config: &Config,
-    key: &SigningKey,
-    data_dir: &DataDir,
-) -> Result<(), StartError> {
-    let Some(known) = store.get::<ServerIdentity>(&ServerIdentity::only()).await? else {
-        let mut plan = Plan::new();
-        plan.create(&ServerIdentity {
-            server_name: config.server_name.clone(),
-            signing_key: key.fingerprint.clone(),
-        });
-        store.commit(plan).await?;
-        return Ok(());
-    };
-    if known.server_name != config.server_name {
-        return Err(StartError::ServerName {
-            found: known.server_name,
-            configured: config.server_name.clone(),
-        });
-    }
-    if known.signing_key != key.fingerprint {
-        return Err(StartError::OtherKey {
-            file: data_dir.signing_key_file().display().to_string(),
-            found: known.signing_key,
-        });
-    }
-    Ok(())
 }
 
 /// Keeps the log of changes short until `shutdown`.

@@ -7,6 +7,7 @@
 mod account;
 mod directory;
 mod edge;
+mod federation;
 mod process;
 mod rooms;
 mod support;

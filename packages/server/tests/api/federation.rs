@@ -1,0 +1,10 @@
+//! Servers that talk to each other over TLS on loopback.
+
+mod cli;
+mod keys;
+mod outbound;
+mod pair;
+mod pdu;
+mod query;
+mod rotation;
+mod x_matrix;
