@@ -42,12 +42,12 @@ pub fn authorize(
 ) -> Result<(), AuthError> {
     let mut known: Vec<&Pdu> = Vec::with_capacity(6);
     for (kind, state_key) in auth_slots(rules, pdu)? {
-        known.extend(room.get(&kind, &state_key).map(|event| &event.pdu));
+        known.extend(room.get(&kind, &state_key).map(|event| &*event.pdu));
     }
     // Version 12 leaves the create event out of the auth events, and checks it nevertheless.
     known.extend(
         room.get(&StateEventType::RoomCreate, "")
-            .map(|event| &event.pdu),
+            .map(|event| &*event.pdu),
     );
     check_auth_events(rules, pdu, |event_id| {
         known.iter().copied().find(|pdu| pdu.event_id() == event_id)
@@ -67,6 +67,32 @@ pub fn authorize_against(
 ) -> Result<(), AuthError> {
     check_state(rules, pdu, |kind, state_key| {
         room.get(kind, state_key).map(|event| &event.pdu)
+    })
+}
+
+/// Checks an event that was built elsewhere against the events that it names as its authority.
+///
+/// `auth_events` are those, and from room version 12 on the create event as well, which no event
+/// names.
+///
+/// # Errors
+/// The event must be rejected.
+pub fn authorize_by_auth_events(
+    rules: &RoomVersionRules,
+    pdu: &Pdu,
+    auth_events: &[&Pdu],
+) -> Result<(), AuthError> {
+    check_auth_events(rules, pdu, |event_id| {
+        let mut known = auth_events.iter().copied();
+        known.find(|pdu| pdu.event_id() == event_id)
+    })?;
+    if *pdu.kind() == TimelineEventType::RoomCreate {
+        return Ok(());
+    }
+    check_state(rules, pdu, |kind, state_key| {
+        auth_events.iter().copied().find(|pdu| {
+            pdu.state_key() == Some(state_key) && pdu.state_kind().as_ref() == Some(kind)
+        })
     })
 }
 

@@ -1,7 +1,8 @@
-//! The stored event: one row in a room's timeline, its pointer by id, and the outlier.
+//! The stored event: one row in a room, and its pointer by id.
 
-use ruma::{OwnedEventId, OwnedUserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::{
     key,
@@ -10,11 +11,15 @@ use crate::{
     stored::{Key, Stored},
 };
 
-/// An event with a place in its room's timeline.
+/// An event at its place in a room.
 ///
 /// `pos` is dense per room: 1, 2, 3 … for live events, −1, −2 … for backfilled ones. The row of
 /// the highest `pos` is the room's head: it carries the forward extremities and the state group
 /// after it. CREATE of the key is the fence against another process that builds on the same head.
+///
+/// Events that are in no timeline (outliers: part of a state or an auth chain that another server
+/// told us of, or rejected and kept for later judgement) lie aside, at a place far below all
+/// others that follows from their id: see [`aside_place`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EventRow {
     /// The room.
@@ -45,6 +50,10 @@ pub struct EventRow {
     pub redacted_by: Option<i64>,
     /// The state group after this event.
     pub group: i64,
+    /// The state group of the room after this event, where that is another: the room has several
+    /// forward extremities, or the event is not among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_group: Option<i64>,
     /// The place of the state event whose slot in the current state this one took over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<i64>,
@@ -85,6 +94,17 @@ pub struct EventPointer {
     pub room: RoomNo,
     /// The place in the room.
     pub pos: i64,
+    /// The event lay aside before it gained its place, and the row there is kept: others may refer
+    /// to it by that place.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub was_aside: bool,
+}
+
+impl EventPointer {
+    /// Does the event still lie aside?
+    pub fn is_aside(&self) -> bool {
+        is_aside(self.pos)
+    }
 }
 
 impl Stored for EventPointer {
@@ -94,26 +114,25 @@ impl Stored for EventPointer {
     }
 }
 
-/// An event without a place in a timeline: part of an auth chain or of a remote state only, or
-/// rejected and kept for later judgement. Moves to [`EventRow`] when it gains a place.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Outlier {
-    /// The event's id.
-    pub event_id: OwnedEventId,
-    /// The room.
-    pub room: RoomNo,
-    /// Failed the auth rules.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub rejected: bool,
-    /// The canonical JSON of the PDU.
-    pub json: String,
+/// All places below this one are those of events that lie aside.
+const TIMELINE_START: i64 = -(1 << 40);
+
+/// Is this the place of an event that lies aside?
+pub fn is_aside(pos: i64) -> bool {
+    pos < TIMELINE_START
 }
 
-impl Stored for Outlier {
-    const TABLE: &'static str = "outlier";
-    fn key(&self) -> Key {
-        key![self.event_id.as_str()]
-    }
+/// The place aside of an event: it follows from the id, so that nobody hands such places out and
+/// an event that is learnt of twice is written once.
+pub fn aside_place(event_id: &EventId) -> i64 {
+    let hash = Sha256::digest(event_id.as_bytes());
+    let bits = hash
+        .iter()
+        .take(8)
+        .fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
+    // 60 bits, so that twice the place, the number of its state group, is a number as well.
+    let distance = i64::try_from(bits >> 4).unwrap_or(i64::MAX);
+    TIMELINE_START - 1 - distance
 }
 
 #[expect(
@@ -122,4 +141,25 @@ impl Stored for Outlier {
 )]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::event_id;
+
+    use super::*;
+
+    #[test]
+    fn aside_is_far_below_every_timeline() {
+        let (one, other) = (event_id!("$one"), event_id!("$other"));
+        assert_ne!(aside_place(one), aside_place(other));
+        assert_eq!(aside_place(one), aside_place(one));
+        for id in [one, other] {
+            assert!(is_aside(aside_place(id)));
+            assert!(aside_place(id).checked_mul(2).is_some());
+        }
+        for pos in [1, 0, -1, -1_000_000_000] {
+            assert!(!is_aside(pos));
+        }
+    }
 }

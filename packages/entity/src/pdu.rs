@@ -117,6 +117,20 @@ impl Pdu {
         })
     }
 
+    /// The same event, known not to be allowed.
+    #[must_use]
+    pub fn into_rejected(self) -> Self {
+        Self {
+            rejected: true,
+            ..self
+        }
+    }
+
+    /// Is it known not to be allowed?
+    pub fn rejected(&self) -> bool {
+        self.rejected
+    }
+
     /// The canonical JSON text.
     pub fn json(&self) -> &Arc<str> {
         &self.json

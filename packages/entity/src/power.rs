@@ -74,7 +74,7 @@ impl<'a> Power<'a> {
         Some(Self {
             event: room
                 .get(&StateEventType::RoomPowerLevels, "")
-                .map(|event| RoomPowerLevelsEvent::new(&event.pdu)),
+                .map(|event| RoomPowerLevelsEvent::new(&*event.pdu)),
             creators,
             rules,
         })

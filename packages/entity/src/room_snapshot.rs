@@ -35,7 +35,7 @@ pub struct RoomSnapshot {
     pub depth: u64,
     /// Events that nothing refers to yet.
     pub extremities: Vec<OwnedEventId>,
-    /// The state group after the newest event.
+    /// The state group of the current state.
     pub group: i64,
     /// Local users who are joined.
     pub local_joined: OrdSet<OwnedUserId>,
@@ -158,7 +158,7 @@ impl RoomSnapshot {
         self.head = event.pos;
         self.depth = self.depth.max(event.pdu.depth());
         self.extremities = extremities;
-        self.group = event.group;
+        self.group = event.head_group.unwrap_or(event.group);
         self.recent.push_back(Arc::clone(event));
         while self.recent.len() > Self::MAX_RECENT {
             self.recent.pop_front();
@@ -200,14 +200,14 @@ impl RoomSnapshot {
         if let Some(cached) = self
             .recent
             .iter_mut()
-            .find(|cached| cached.pos == event.pos)
+            .find(|cached| cached.pdu.event_id() == event.pdu.event_id())
         {
             *cached = Arc::clone(event);
         }
         if let (Some(kind), Some(key)) = (event.pdu.state_kind(), event.pdu.state_key())
             && let Some(slots) = self.state.get_mut(&kind)
             && let Some(slot) = slots.get_mut(key)
-            && slot.pos == event.pos
+            && slot.pdu.event_id() == event.pdu.event_id()
         {
             *slot = Arc::clone(event);
         }

@@ -36,9 +36,9 @@ impl Stored for StateRow {
 
 /// The state of a room at one moment: a full snapshot, or changes on an earlier group.
 ///
-/// Group numbers derive from positions, so that nobody hands them out: the group before the event
-/// at `pos` (made only when forks merge there) is `2·pos − 1`, the group after it is `2·pos`; for
-/// backfilled events both are negative the same way.
+/// Group numbers derive from positions, so that nobody hands them out: the group after the event
+/// at `pos` is `2·pos`; where the room has several forward extremities then, the group of the state
+/// that they resolve to is `2·pos + 1`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StateGroup {
     /// The room.

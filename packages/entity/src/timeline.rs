@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub struct TimelineEvent {
     /// The event itself.
-    pub pdu: Pdu,
+    pub pdu: Arc<Pdu>,
     /// Its place in the room; see [`EventRow::pos`].
     pub pos: i64,
     /// When it was committed; empty until then.
@@ -29,6 +29,8 @@ pub struct TimelineEvent {
     pub redacted_by: Option<i64>,
     /// The state group after it.
     pub group: i64,
+    /// The state group of the room after it, where that is another.
+    pub head_group: Option<i64>,
     /// The place of the state event that it replaced.
     pub replaces: Option<i64>,
     /// How it changed the current state, where that is not the simple case.
@@ -37,15 +39,16 @@ pub struct TimelineEvent {
 
 impl TimelineEvent {
     /// An accepted event that is about to be committed at `pos`.
-    pub fn new(pdu: Pdu, pos: i64, group: i64, replaces: Option<i64>) -> Self {
+    pub fn new(pdu: impl Into<Arc<Pdu>>, pos: i64, group: i64, replaces: Option<i64>) -> Self {
         Self {
-            pdu,
+            pdu: pdu.into(),
             pos,
             at: OnceLock::new(),
             rejected: false,
             soft_failed: false,
             redacted_by: None,
             group,
+            head_group: None,
             replaces,
             delta: None,
         }
@@ -58,13 +61,14 @@ impl TimelineEvent {
     pub fn from_row(row: EventRow, room_id: &RoomId) -> Result<Arc<Self>, MalformedPdu> {
         let pdu = Pdu::parse(row.event_id, room_id, row.json, row.rejected)?;
         Ok(Arc::new(Self {
-            pdu,
+            pdu: Arc::new(pdu),
             pos: row.pos,
             at: OnceLock::from(row.at),
             rejected: row.rejected,
             soft_failed: row.soft_failed,
             redacted_by: row.redacted_by,
             group: row.group,
+            head_group: row.head_group,
             replaces: row.replaces,
             delta: row.delta,
         }))

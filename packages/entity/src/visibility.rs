@@ -11,7 +11,9 @@ use ruma::{
     },
 };
 
-use crate::{member::Member, room_snapshot::RoomSnapshot, timeline::TimelineEvent};
+use crate::{
+    event::is_aside, member::Member, room_snapshot::RoomSnapshot, timeline::TimelineEvent,
+};
 
 /// What holds around one event, for one user: just before it and right after it.
 ///
@@ -54,6 +56,12 @@ fn allows(visibility: &HistoryVisibility, membership: &MembershipState, joins_la
     }
 }
 
+/// Where an event stands among the others. What lies aside was there before this server came to
+/// the room.
+fn place(event: &TimelineEvent) -> i64 {
+    if is_aside(event.pos) { 0 } else { event.pos }
+}
+
 /// One user who looks at one room.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewer<'a> {
@@ -85,7 +93,7 @@ impl<'a> Viewer<'a> {
     ///
     /// Rejected and soft-failed events are seen by nobody.
     pub fn sees(&self, event: &TimelineEvent) -> bool {
-        event.is_shown() && (self.sees_all_at_once(event.pos) || self.around(event).allow())
+        event.is_shown() && (self.sees_all_at_once(place(event)) || self.around(event).allow())
     }
 
     /// May this user see everything after the last change of membership and visibility, so that
@@ -98,7 +106,7 @@ impl<'a> Viewer<'a> {
 
     /// The membership of this user at the event: what `unsigned.membership` says.
     pub fn membership_at(&self, event: &TimelineEvent) -> MembershipState {
-        self.membership_after(event.pos)
+        self.membership_after(place(event))
     }
 
     fn membership_after(&self, pos: i64) -> MembershipState {
@@ -108,7 +116,7 @@ impl<'a> Viewer<'a> {
 
     /// What holds around the event for this user.
     pub fn around(&self, event: &TimelineEvent) -> Surroundings {
-        let pos = event.pos;
+        let pos = place(event);
         // Places are dense, so what holds before an event holds after the one before it.
         let before = pos.saturating_sub(1);
         let changes_visibility = *event.pdu.kind() == TimelineEventType::RoomHistoryVisibility

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 pub mod acl;
 mod alias;
+mod apart;
 mod canonical_alias;
 mod context;
 mod create;
@@ -25,6 +26,7 @@ mod directory_token;
 mod error;
 mod find;
 mod in_flight;
+mod incoming;
 mod invite;
 mod join;
 mod leave;
@@ -43,6 +45,7 @@ mod redaction;
 mod send;
 mod state_at;
 mod state_read;
+mod states;
 mod steps;
 mod timeline;
 mod timestamp;
@@ -56,6 +59,7 @@ pub use self::{
     create::CreateRoom,
     directory::{DirectoryPage, DirectoryRequest},
     error::RoomError,
+    incoming::{Judged, NotJudged},
     members::{MembersRequest, RoomProfile},
     messages::{Page, PageRequest},
     moderation::Sanction,

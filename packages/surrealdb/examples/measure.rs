@@ -83,6 +83,7 @@ async fn fill(store: &Store) -> Outcome<()> {
                 event_id: format!("$pointer_{number}_{room}").try_into()?,
                 room: RoomNo(number),
                 pos: room,
+                was_aside: false,
             });
         }
         store.commit(plan).await?;
@@ -146,6 +147,7 @@ fn message(room: i64, pos: i64) -> Outcome<Plan> {
             soft_failed: false,
             redacted_by: None,
             group: 2,
+            head_group: None,
             replaces: None,
             delta: None,
             extremities: vec![event_id.clone()],
@@ -157,6 +159,7 @@ fn message(room: i64, pos: i64) -> Outcome<Plan> {
         event_id,
         room: RoomNo(room),
         pos,
+        was_aside: false,
     });
     Ok(plan)
 }

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use matryx_entity::{
-    event::{EventPointer, EventRow, Outlier},
+    event::{EventPointer, EventRow},
     key,
     room_no::RoomNo,
     room_snapshot::RoomSnapshot,
@@ -15,10 +15,7 @@ use matryx_entity::{
 use matryx_surrealdb::KeyRange;
 use ruma::OwnedEventId;
 
-use super::{
-    cache::Weigh, engine::SyncEngine, error::SyncError, follower::read_many,
-    load_room::from_outlier,
-};
+use super::{cache::Weigh, engine::SyncEngine, error::SyncError, follower::read_many};
 
 /// The place of an event.
 pub(crate) type Place = (RoomNo, i64);
@@ -79,18 +76,12 @@ impl SyncEngine {
         let store = &self.inner.store;
         let keys: Vec<Key> = ids.map(|id| key![id.as_str()]).collect();
         let pointers = read_many::<EventPointer>(store, &keys).await?;
-        let (mut places, mut outliers) = (Vec::new(), Vec::new());
-        for (key, pointer) in keys.into_iter().zip(pointers) {
-            match pointer {
-                Some(pointer) => places.push(pointer.pos),
-                None => outliers.push(key),
-            }
-        }
-        let mut events: Vec<_> = self.events_at(room, &places).await?.into_values().collect();
-        let found = read_many::<Outlier>(store, &outliers).await?;
-        for outlier in found.into_iter().flatten() {
-            events.push(from_outlier(outlier, &room.room_id)?);
-        }
+        let places: Vec<i64> = pointers
+            .into_iter()
+            .flatten()
+            .map(|pointer| pointer.pos)
+            .collect();
+        let events = self.events_at(room, &places).await?.into_values().collect();
         Ok(events)
     }
 

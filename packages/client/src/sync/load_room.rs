@@ -6,9 +6,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use matryx_entity::{
-    event::{EventRow, Outlier},
+    event::EventRow,
     key,
-    pdu::Pdu,
     room::Room,
     room_no::RoomNo,
     room_snapshot::{RoomSnapshot, SlotChange},
@@ -17,7 +16,7 @@ use matryx_entity::{
     timeline::TimelineEvent,
 };
 use matryx_surrealdb::{KeyRange, Store};
-use ruma::{RoomId, ServerName, events::StateEventType};
+use ruma::{ServerName, events::StateEventType};
 
 use super::{cache::Weigh, error::SyncError};
 
@@ -57,10 +56,10 @@ pub(crate) async fn load_room(
     for row in read_newest(store, no, reached.unwrap_or(0)).await? {
         snapshot.head = row.pos;
         snapshot.extremities.clone_from(&row.extremities);
-        snapshot.group = row.group;
+        snapshot.group = row.head_group.unwrap_or(row.group);
         let event = TimelineEvent::from_row(row, &snapshot.room_id)?;
         snapshot.depth = snapshot.depth.max(event.pdu.depth());
-        events.insert(EventKey::Pos(event.pos), Arc::clone(&event));
+        events.insert(event.pos, Arc::clone(&event));
         snapshot.recent.push_back(event);
     }
     load_state_events(store, &snapshot, &rows, &mut events).await?;
@@ -68,24 +67,8 @@ pub(crate) async fn load_room(
     Ok(Some(snapshot))
 }
 
-/// Events that were loaded already, by place; those without a place (outliers) under their id.
-type Loaded = HashMap<EventKey, Arc<TimelineEvent>>;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum EventKey {
-    Pos(i64),
-    Id(ruma::OwnedEventId),
-}
-
-impl EventKey {
-    fn of(row: &StateRow) -> Self {
-        if row.pos == 0 {
-            Self::Id(row.event_id.clone())
-        } else {
-            Self::Pos(row.pos)
-        }
-    }
-}
+/// Events that were loaded already, by place.
+type Loaded = HashMap<i64, Arc<TimelineEvent>>;
 
 /// The highest place that is taken. Places are dense, so that a search by halves finds it; `from`
 /// is known to be taken.
@@ -150,60 +133,23 @@ async fn load_state_events(
     rows: &[StateRow],
     events: &mut Loaded,
 ) -> Result<(), SyncError> {
-    let missing = rows
+    let missing: Vec<Key> = rows
         .iter()
-        .filter(|row| !events.contains_key(&EventKey::of(row)));
-    let (outliers, placed): (Vec<&StateRow>, Vec<&StateRow>) =
-        missing.partition(|row| row.pos == 0);
-    for batch in placed.chunks(BATCH) {
-        let keys: Vec<Key> = batch.iter().map(|row| key![snapshot.no, row.pos]).collect();
+        .filter(|row| !events.contains_key(&row.pos))
+        .map(|row| key![snapshot.no, row.pos])
+        .collect();
+    for keys in missing.chunks(BATCH) {
         for row in store
-            .get_many::<EventRow>(&keys)
+            .get_many::<EventRow>(keys)
             .await?
             .into_iter()
             .flatten()
         {
             let event = TimelineEvent::from_row(row, &snapshot.room_id)?;
-            events.insert(EventKey::Pos(event.pos), event);
-        }
-    }
-    for batch in outliers.chunks(BATCH) {
-        let keys: Vec<Key> = batch
-            .iter()
-            .map(|row| key![row.event_id.as_str()])
-            .collect();
-        for outlier in store
-            .get_many::<Outlier>(&keys)
-            .await?
-            .into_iter()
-            .flatten()
-        {
-            let event_id = outlier.event_id.clone();
-            events.insert(
-                EventKey::Id(event_id),
-                from_outlier(outlier, &snapshot.room_id)?,
-            );
+            events.insert(event.pos, event);
         }
     }
     Ok(())
-}
-
-pub(crate) fn from_outlier(
-    outlier: Outlier,
-    room_id: &RoomId,
-) -> Result<Arc<TimelineEvent>, SyncError> {
-    let pdu = Pdu::parse(outlier.event_id, room_id, outlier.json, outlier.rejected)?;
-    Ok(Arc::new(TimelineEvent {
-        rejected: outlier.rejected,
-        pdu,
-        pos: 0,
-        at: std::sync::OnceLock::new(),
-        soft_failed: false,
-        redacted_by: None,
-        group: 0,
-        replaces: None,
-        delta: None,
-    }))
 }
 
 async fn fill_state(
@@ -214,7 +160,7 @@ async fn fill_state(
     local: &ServerName,
 ) -> Result<(), SyncError> {
     for row in rows {
-        let Some(event) = events.get(&EventKey::of(&row)).cloned() else {
+        let Some(event) = events.get(&row.pos).cloned() else {
             return Err(SyncError::Inconsistent {
                 room: snapshot.no.0,
                 what: "an event of the current state is missing",

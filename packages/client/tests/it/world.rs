@@ -259,6 +259,7 @@ impl World {
             event_id: event.pdu.event_id().to_owned(),
             room,
             pos: event.pos,
+            was_aside: false,
         });
         if let Some(member) = member {
             plan.put_stamped(&member, at);
@@ -298,13 +299,14 @@ impl World {
             .map(|event| event.pos);
         let is_state = draft.state_key.is_some() && !draft.soft_failed;
         Arc::new(TimelineEvent {
-            pdu,
+            pdu: Arc::new(pdu),
             pos,
             at: OnceLock::new(),
             rejected: false,
             soft_failed: draft.soft_failed,
             redacted_by: None,
             group: if is_state { 2 * pos } else { snapshot.group },
+            head_group: None,
             replaces,
             delta: None,
         })
@@ -412,6 +414,7 @@ fn row(room: RoomNo, event: &TimelineEvent, extremities: Vec<ruma::OwnedEventId>
         soft_failed: event.soft_failed,
         redacted_by: event.redacted_by,
         group: event.group,
+        head_group: None,
         replaces: event.replaces,
         delta: event.delta.clone(),
         extremities,

@@ -208,13 +208,14 @@ fn rejected_and_soft_failed_events_are_for_nobody() {
             .unwrap()
     };
     let event = |pdu, rejected, soft_failed| TimelineEvent {
-        pdu,
+        pdu: std::sync::Arc::new(pdu),
         pos: 5,
         at: std::sync::OnceLock::new(),
         rejected,
         soft_failed,
         redacted_by: None,
         group: 0,
+        head_group: None,
         replaces: None,
         delta: None,
     };

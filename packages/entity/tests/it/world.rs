@@ -195,7 +195,7 @@ impl World {
     pub(crate) fn put(&mut self, pdu: Pdu) -> Arc<TimelineEvent> {
         let pos = self.room.head + 1;
         let event = Arc::new(TimelineEvent {
-            pdu,
+            pdu: Arc::new(pdu),
             pos,
             at: OnceLock::from(Position {
                 node: 1,
@@ -205,6 +205,7 @@ impl World {
             soft_failed: false,
             redacted_by: None,
             group: pos * 2,
+            head_group: None,
             replaces: None,
             delta: None,
         });

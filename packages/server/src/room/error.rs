@@ -3,7 +3,8 @@
 use matryx_client::sync::SyncError;
 use matryx_entity::{
     auth::AuthError, build::BuildError, canonical::CanonicalError, format::FormatError,
-    pdu::MalformedPdu, redact::RedactError, room_versions::UnsupportedRoomVersion,
+    pdu::MalformedPdu, redact::RedactError, resolve::ResolveError,
+    room_versions::UnsupportedRoomVersion,
 };
 use matryx_surrealdb::StoreError;
 use ruma::{OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId};
@@ -92,6 +93,12 @@ pub enum RoomError {
     /// A stored event is damaged.
     #[error(transparent)]
     Malformed(#[from] MalformedPdu),
+    /// States of the room can't be resolved.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The database lacks what it must have.
+    #[error("the database is damaged: {0}")]
+    Damaged(&'static str),
     /// The sync engine's caches could not be filled.
     #[error(transparent)]
     Sync(#[from] SyncError),

@@ -203,7 +203,16 @@ impl<'a> Draft<'a> {
     ) -> Result<Arc<TimelineEvent>, RoomError> {
         let rules = room_versions::rules(&self.head.snapshot.version)?;
         auth::authorize(rules, &pdu, &self.head.snapshot)?;
+        self.append(Arc::new(pdu), txn, false).await
+    }
 
+    /// Adds an event that may be in the room and that follows all others.
+    pub(super) async fn append(
+        &mut self,
+        pdu: Arc<Pdu>,
+        txn: Option<ClientTransaction>,
+        was_aside: bool,
+    ) -> Result<Arc<TimelineEvent>, RoomError> {
         let pos = self.head.snapshot.head + 1;
         let slot = pdu.state_kind().zip(pdu.state_key().map(str::to_owned));
         let replaces = slot
@@ -233,9 +242,9 @@ impl<'a> Draft<'a> {
             self.rooms.server_name(),
         );
         let member = self.project_member(&event).await?;
-        self.write_event(&event, txn, member);
-        if let Some((row, copy)) = redacted {
-            self.write_redacted(&row, copy);
+        self.write_event(&event, txn, member, was_aside);
+        if let Some(redacted) = redacted {
+            self.write_redacted(redacted);
         }
         Ok(event)
     }
@@ -290,21 +299,34 @@ impl<'a> Draft<'a> {
         });
     }
 
-    /// The membership record after a member event.
+    /// The membership record after a member event; none for any other, and for users of other
+    /// servers.
     async fn project_member(
         &mut self,
         event: &Arc<TimelineEvent>,
     ) -> Result<Option<Member>, RoomError> {
-        if *event.pdu.kind() != TimelineEventType::RoomMember {
-            return Ok(None);
+        let is_member = *event.pdu.kind() == TimelineEventType::RoomMember;
+        let key = event.pdu.state_key().filter(|_| is_member);
+        match key.and_then(|key| self.local_user(key)) {
+            Some(user) => Ok(Some(self.project(user, event, event.pos).await?)),
+            None => Ok(None),
         }
-        let Some(user) = event
-            .pdu
-            .state_key()
-            .and_then(|key| OwnedUserId::try_from(key).ok())
-        else {
-            return Ok(None);
-        };
+    }
+
+    /// The user of this server whose membership a slot holds.
+    pub(super) fn local_user(&self, state_key: &str) -> Option<OwnedUserId> {
+        let user = OwnedUserId::try_from(state_key).ok()?;
+        (user.server_name() == self.rooms.server_name()).then_some(user)
+    }
+
+    /// The membership record of a user of this server whose member event is `event` since the one
+    /// at `since`.
+    pub(super) async fn project(
+        &mut self,
+        user: OwnedUserId,
+        event: &TimelineEvent,
+        since: i64,
+    ) -> Result<Member, RoomError> {
         let snapshot = &self.head.snapshot;
         let previous = match self.members.remove(&user) {
             Some(member) => Some(member),
@@ -325,20 +347,21 @@ impl<'a> Draft<'a> {
         let member = projected(
             previous,
             snapshot.room_id.clone(),
-            event,
+            (event, since),
             user,
             stripped_state,
             (snapshot.no, membership),
         );
         self.members.insert(member.user.clone(), member.clone());
-        Ok(Some(member))
+        Ok(member)
     }
 
-    fn write_event(
+    pub(super) fn write_event(
         &mut self,
         event: &Arc<TimelineEvent>,
         txn: Option<ClientTransaction>,
         member: Option<Member>,
+        was_aside: bool,
     ) {
         let room = self.head.snapshot.no;
         let entry = LogEntry::Event {
@@ -355,26 +378,20 @@ impl<'a> Draft<'a> {
         let at = self.plan.log_with(entry, Arc::new(attachment));
         self.plan
             .create_stamped(&event_row(room, event, &self.head.snapshot.extremities), at);
-        self.plan.create(&EventPointer {
+        let pointer = EventPointer {
             event_id: event.pdu.event_id().to_owned(),
             room,
             pos: event.pos,
-        });
+            was_aside,
+        };
+        if was_aside {
+            self.plan.put(&pointer);
+        } else {
+            self.plan.create(&pointer);
+        }
         if let Some(member) = member {
             self.plan.put_stamped(&member, at);
         }
-    }
-
-    fn write_redacted(&mut self, row: &EventRow, copy: Arc<TimelineEvent>) {
-        self.head.snapshot.replace_event(&copy);
-        self.plan.put(row);
-        self.plan.log_with(
-            LogEntry::Redacted {
-                room: row.room,
-                pos: row.pos,
-            },
-            Arc::new(Attachment::Redacted(copy)),
-        );
     }
 
     /// Notes in the head that what follows depends on this draft's commit.
@@ -415,7 +432,11 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn event_row(room: RoomNo, event: &TimelineEvent, extremities: &[OwnedEventId]) -> EventRow {
+pub(super) fn event_row(
+    room: RoomNo,
+    event: &TimelineEvent,
+    extremities: &[OwnedEventId],
+) -> EventRow {
     let pdu = &event.pdu;
     EventRow {
         room,
@@ -430,6 +451,7 @@ fn event_row(room: RoomNo, event: &TimelineEvent, extremities: &[OwnedEventId]) 
         soft_failed: event.soft_failed,
         redacted_by: event.redacted_by,
         group: event.group,
+        head_group: event.head_group,
         replaces: event.replaces,
         delta: event.delta.clone(),
         extremities: extremities.to_vec(),
@@ -441,7 +463,7 @@ fn event_row(room: RoomNo, event: &TimelineEvent, extremities: &[OwnedEventId]) 
 fn projected(
     previous: Option<Member>,
     room_id: OwnedRoomId,
-    event: &TimelineEvent,
+    (event, place): (&TimelineEvent, i64),
     user: OwnedUserId,
     stripped_state: Option<String>,
     (room, membership): (RoomNo, MembershipState),
@@ -455,7 +477,7 @@ fn projected(
     };
     let mut spans = previous.map(|previous| previous.spans).unwrap_or_default();
     if changed {
-        spans.push((event.pos, membership.clone()));
+        spans.push((place, membership.clone()));
         if spans.len() > Member::MAX_SPANS {
             spans.remove(0);
         }

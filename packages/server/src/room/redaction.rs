@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use matryx_client::sync::Attachment;
 use matryx_entity::{
-    event::{EventPointer, EventRow},
+    event::{EventPointer, EventRow, aside_place},
     key,
+    log::LogEntry,
     pdu::Pdu,
     redact,
     room_no::RoomNo,
@@ -15,33 +17,42 @@ use ruma::{EventId, events::TimelineEventType};
 
 use super::{RoomError, Rooms, pipeline::Draft};
 
+/// The target of a redaction that takes effect, in its redacted form.
+pub(super) struct Redacted {
+    row: EventRow,
+    copy: Arc<TimelineEvent>,
+    was_aside: bool,
+}
+
 impl Rooms {
-    /// The stored event with this id, if it has a place in this room. Two point reads.
+    /// The stored event with this id, if it has a place in this room, and whether it lay aside
+    /// before. Two point reads.
     pub(super) async fn event_in(
         &self,
         room: RoomNo,
         event_id: &EventId,
-    ) -> Result<Option<EventRow>, RoomError> {
+    ) -> Result<Option<(EventRow, bool)>, RoomError> {
         let pointer = self
             .store()
             .get::<EventPointer>(&key![event_id.as_str()])
             .await?;
-        match pointer.filter(|pointer| pointer.room == room) {
-            Some(pointer) => Ok(self.store().get(&key![pointer.room, pointer.pos]).await?),
-            None => Ok(None),
-        }
+        let Some(pointer) = pointer.filter(|pointer| pointer.room == room) else {
+            return Ok(None);
+        };
+        let row = self.store().get(&key![pointer.room, pointer.pos]).await?;
+        Ok(row.map(|row| (row, pointer.was_aside)))
     }
 }
 
 impl Draft<'_> {
-    /// The target of a redaction that takes effect, in its redacted form: the row to store and
-    /// the copy for the caches. `None` for any other event, for a target that is unknown, in
-    /// another room or redacted already, and for a redaction that its sender may not make.
+    /// What a redaction takes the content of. `None` for any other event, for a target that is
+    /// unknown, in another room or redacted already, and for a redaction that its sender may not
+    /// make.
     pub(super) async fn redact_target(
         &self,
         pdu: &Pdu,
         pos: i64,
-    ) -> Result<Option<(EventRow, Arc<TimelineEvent>)>, RoomError> {
+    ) -> Result<Option<Redacted>, RoomError> {
         if *pdu.kind() != TimelineEventType::RoomRedaction {
             return Ok(None);
         }
@@ -49,8 +60,8 @@ impl Draft<'_> {
             return Ok(None);
         };
         let snapshot = &self.head.snapshot;
-        let row = self.rooms.event_in(snapshot.no, target).await?;
-        let Some(row) = row.filter(|row| row.redacted_by.is_none()) else {
+        let found = self.rooms.event_in(snapshot.no, target).await?;
+        let Some((row, was_aside)) = found.filter(|(row, _)| row.redacted_by.is_none()) else {
             return Ok(None);
         };
         let original = TimelineEvent::from_row(row.clone(), &snapshot.room_id)?;
@@ -65,6 +76,33 @@ impl Draft<'_> {
             ..row
         };
         let copy = TimelineEvent::from_row(row.clone(), &snapshot.room_id)?;
-        Ok(Some((row, copy)))
+        Ok(Some(Redacted {
+            row,
+            copy,
+            was_aside,
+        }))
+    }
+
+    /// Takes the content of a redacted event, wherever it is kept.
+    pub(super) fn write_redacted(&mut self, redacted: Redacted) {
+        let Redacted {
+            row,
+            copy,
+            was_aside,
+        } = redacted;
+        self.head.snapshot.replace_event(&copy);
+        let entry = LogEntry::Redacted {
+            room: row.room,
+            pos: row.pos,
+        };
+        let attachment = Attachment::Redacted(copy);
+        self.plan.log_with(entry, Arc::new(attachment));
+        self.plan.put(&row);
+        if was_aside {
+            self.plan.put(&EventRow {
+                pos: aside_place(&row.event_id),
+                ..row
+            });
+        }
     }
 }

@@ -143,7 +143,7 @@ impl Rooms {
         ts: Option<MilliSecondsSinceUnixEpoch>,
     ) -> Result<OwnedEventId, RoomError> {
         let unknown = || RoomError::UnknownEvent(target.to_owned());
-        let row = self.event_in(room, target).await?.ok_or_else(unknown)?;
+        let (row, _) = self.event_in(room, target).await?.ok_or_else(unknown)?;
         let author = row.sender;
         self.act(room, txn.as_ref(), |snapshot| {
             self.require_sender(snapshot, &sender)?;

@@ -5,6 +5,7 @@ mod context;
 mod create_room;
 mod event;
 mod get_state;
+mod incoming;
 mod members;
 mod membership;
 mod messages;

@@ -1,7 +1,7 @@
 //! Events: by place, by id, and those without a place.
 
 use matryx_entity::{
-    event::{EventPointer, EventRow, Outlier},
+    event::{EventPointer, EventRow},
     key,
     room_no::RoomNo,
     stored::{Key, Stored},
@@ -96,15 +96,6 @@ impl Store {
         &self,
         ids: &[OwnedEventId],
     ) -> Result<Vec<Option<EventPointer>>, StoreError> {
-        self.get_many(&ids.iter().map(|id| key![id.as_str()]).collect::<Vec<Key>>())
-            .await
-    }
-
-    /// Events without a place, each in that of its id: one query.
-    ///
-    /// # Errors
-    /// The database is away or damaged.
-    pub async fn outliers(&self, ids: &[OwnedEventId]) -> Result<Vec<Option<Outlier>>, StoreError> {
         self.get_many(&ids.iter().map(|id| key![id.as_str()]).collect::<Vec<Key>>())
             .await
     }

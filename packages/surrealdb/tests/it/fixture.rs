@@ -60,6 +60,7 @@ pub(crate) fn event(room: i64, pos: i64) -> EventRow {
         soft_failed: false,
         redacted_by: None,
         group: 2,
+        head_group: None,
         replaces: None,
         delta: None,
         extremities: vec![event_id(room, pos)],
@@ -73,6 +74,7 @@ pub(crate) fn pointer(room: i64, pos: i64) -> EventPointer {
         event_id: event_id(room, pos),
         room: RoomNo(room),
         pos,
+        was_aside: false,
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use matryx_entity::{
-    event::Outlier,
     room::PublishedRoom,
     room_no::RoomNo,
     state::{StateGroup, StateRow},
@@ -19,7 +18,6 @@ conformance! {
     finds_a_room_by_its_number_and_its_id,
     finds_the_head_of_a_room_from_any_hint,
     finds_events_by_their_ids,
-    finds_outliers_by_their_ids,
     lists_current_state_by_type,
     folds_a_chain_of_state_groups,
     folds_a_chain_of_backfilled_state_groups,
@@ -98,30 +96,6 @@ async fn finds_events_by_their_ids(engine: Engine) {
             .unwrap()
             .iter()
             .all(Option::is_none)
-    );
-}
-
-async fn finds_outliers_by_their_ids(engine: Engine) {
-    let store = engine.open().await;
-    let outlier = Outlier {
-        event_id: event_id(1, 1),
-        room: RoomNo(1),
-        rejected: true,
-        json: "{}".to_owned(),
-    };
-    let mut plan = Plan::new();
-    plan.create(&outlier);
-    store.commit(plan).await.unwrap();
-    let found = store
-        .outliers(&[event_id(1, 2), event_id(1, 1)])
-        .await
-        .unwrap();
-    assert_eq!(
-        found
-            .iter()
-            .map(|row| row.as_ref().map(|row| row.rejected))
-            .collect::<Vec<_>>(),
-        [None, Some(true)]
     );
 }
 

@@ -53,7 +53,10 @@ impl From<RoomError> for ApiError {
             RoomError::Build(error) => error.into(),
             RoomError::Sync(error) => error.into(),
             RoomError::Store(error) => error.into(),
-            RoomError::Redact(_) | RoomError::Malformed(_) => Self::internal(&error),
+            RoomError::Redact(_)
+            | RoomError::Malformed(_)
+            | RoomError::Resolve(_)
+            | RoomError::Damaged(_) => Self::internal(&error),
             RoomError::Busy | RoomError::ShuttingDown => Self::unavailable(&error),
         }
     }

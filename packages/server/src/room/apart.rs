@@ -1,0 +1,368 @@
+//! Events that do not simply follow the newest one: from servers that saw another state of the
+//! room, soft-failed ones, and those that lie aside.
+
+use std::{collections::HashMap, sync::Arc};
+
+use matryx_client::sync::Attachment;
+use matryx_entity::{
+    event::{EventPointer, StateChange, aside_place, is_aside},
+    key,
+    log::LogEntry,
+    member::Member,
+    pdu::Pdu,
+    resolve::StateSet,
+    room_snapshot::SlotChange,
+    state::{StateGroup, StateRow},
+    timeline::TimelineEvent,
+};
+use ruma::{
+    OwnedEventId,
+    events::{StateEventType, room::member::MembershipState},
+};
+
+use super::{
+    RoomError,
+    pipeline::{Draft, event_row},
+    queue::GroupChain,
+    states::{Difference, StoredState},
+};
+
+/// Where an event stands that was not built on the newest state of the room.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// The state before it.
+    pub(super) before: StateSet,
+    /// A stored state that is near that: the state after the event is written as a difference.
+    pub(super) near: Option<StoredState>,
+    /// It is not allowed by the current state.
+    pub(super) soft_failed: bool,
+    /// It was learnt of before, without a place in the timeline.
+    pub(super) was_aside: bool,
+    /// It starts the room anew for this server: what was there before is not on a par with it.
+    pub(super) starts_anew: bool,
+}
+
+/// A group that was written, or one that says the same already.
+struct Group {
+    number: i64,
+    chain: GroupChain,
+}
+
+impl Draft<'_> {
+    /// Adds an event that is allowed at its place. The state that it changes is the one that the
+    /// room's forward extremities resolve to afterwards.
+    pub(super) async fn append_apart(
+        &mut self,
+        pdu: Arc<Pdu>,
+        standing: Standing,
+    ) -> Result<Arc<TimelineEvent>, RoomError> {
+        let pos = self.head.snapshot.head + 1;
+        let event_id = pdu.event_id().to_owned();
+        let own_slot = pdu.state_kind().zip(pdu.state_key().map(str::to_owned));
+        let mut after = standing.before;
+        if let Some(slot) = own_slot.clone() {
+            after.insert(slot, event_id.clone());
+        }
+        let group = self.write_group(2 * pos, &after, standing.near.as_ref());
+        let extremities = if standing.starts_anew {
+            vec![event_id.clone()]
+        } else {
+            self.extremities_after(&pdu, standing.soft_failed)
+        };
+        let (head_group, difference) = if standing.soft_failed {
+            (Some(self.head.snapshot.group), Difference::default())
+        } else {
+            self.move_on(&pdu, &after, &group, &extremities).await?
+        };
+        let redacted = if standing.soft_failed {
+            None
+        } else {
+            self.redact_target(&pdu, pos).await?
+        };
+
+        let unknown: Vec<OwnedEventId> = difference
+            .set
+            .iter()
+            .filter(|(_, _, holder)| *holder != event_id)
+            .map(|(_, _, holder)| holder.clone())
+            .collect();
+        let holders = self
+            .rooms
+            .events_by_id(&self.head.snapshot, &unknown)
+            .await?;
+        let holders: HashMap<_, _> = holders
+            .into_iter()
+            .map(|event| (event.pdu.event_id().to_owned(), event))
+            .collect();
+        let holder = |id: &OwnedEventId| {
+            let found = holders.get(id).cloned();
+            found.ok_or(RoomError::Damaged("an event of the state is missing"))
+        };
+        let takes_slot = difference.set.iter().any(|(_, _, id)| *id == event_id);
+        let replaces = own_slot
+            .as_ref()
+            .filter(|_| takes_slot)
+            .and_then(|(kind, key)| self.head.snapshot.get(kind, key))
+            .map(|event| event.pos);
+        let mut event = TimelineEvent::new(pdu, pos, group.number, replaces);
+        event.soft_failed = standing.soft_failed;
+        event.head_group = head_group.filter(|head_group| *head_group != group.number);
+        let mut delta = Vec::new();
+        let mut others = Vec::new();
+        for (kind, state_key, id) in &difference.set {
+            let held_by = (*id != event_id).then(|| holder(id)).transpose()?;
+            delta.push(StateChange {
+                kind: kind.to_string(),
+                state_key: state_key.clone(),
+                pos: Some(held_by.as_ref().map_or(pos, |event| event.pos)),
+            });
+            others.push((kind.clone(), state_key.clone(), held_by));
+        }
+        delta.extend(
+            difference
+                .unset
+                .iter()
+                .map(|(kind, state_key)| StateChange {
+                    kind: kind.to_string(),
+                    state_key: state_key.clone(),
+                    pos: None,
+                }),
+        );
+        let is_plain = match delta.as_slice() {
+            [] => own_slot.is_none() || standing.soft_failed,
+            [only] => only.pos == Some(pos),
+            _ => false,
+        };
+        event.delta = (!is_plain).then_some(delta);
+        let event = Arc::new(event);
+
+        let mut changes: Vec<SlotChange> = others
+            .into_iter()
+            .map(|(kind, state_key, held_by)| SlotChange {
+                kind,
+                state_key,
+                event: Some(held_by.unwrap_or_else(|| Arc::clone(&event))),
+            })
+            .collect();
+        changes.extend(
+            difference
+                .unset
+                .into_iter()
+                .map(|(kind, state_key)| SlotChange {
+                    kind,
+                    state_key,
+                    event: None,
+                }),
+        );
+        let members = self.change_state(&changes, pos);
+        self.head
+            .snapshot
+            .apply(&event, extremities, changes, self.rooms.server_name());
+        let own_member = self.project_all(members, &event).await?;
+        self.write_event(&event, None, own_member, standing.was_aside);
+        if let Some(redacted) = redacted {
+            self.write_redacted(redacted);
+        }
+        Ok(event)
+    }
+
+    /// The forward extremities after an event: what it refers to is none any more.
+    fn extremities_after(&self, pdu: &Pdu, soft_failed: bool) -> Vec<OwnedEventId> {
+        let mut extremities = self.head.snapshot.extremities.clone();
+        if !soft_failed {
+            extremities.retain(|id| !pdu.prev_events().contains(id));
+            extremities.push(pdu.event_id().to_owned());
+        }
+        extremities
+    }
+
+    /// The state of the room once an event is among its forward extremities: the group that
+    /// holds it, and what changes.
+    async fn move_on(
+        &mut self,
+        pdu: &Arc<Pdu>,
+        after: &StateSet,
+        group: &Group,
+        extremities: &[OwnedEventId],
+    ) -> Result<(Option<i64>, Difference), RoomError> {
+        let snapshot = &self.head.snapshot;
+        let others: Vec<OwnedEventId> = extremities
+            .iter()
+            .filter(|id| *id != pdu.event_id())
+            .cloned()
+            .collect();
+        let mut states = vec![after.clone()];
+        for other in self.rooms.events_by_id(snapshot, &others).await? {
+            let stored = self.rooms.stored_state(snapshot.no, other.group).await?;
+            states.push(stored.set);
+        }
+        let current = self.rooms.resolve(snapshot, &states, Some(pdu)).await?;
+        let difference = Difference::to_room(snapshot, &current);
+        if difference.is_empty() {
+            return Ok((Some(snapshot.group), difference));
+        }
+        if current == *after {
+            self.head.chain = group.chain;
+            return Ok((None, difference));
+        }
+        let near = StoredState {
+            group: group.number,
+            chain: group.chain,
+            set: after.clone(),
+        };
+        let resolved = self.write_group(2 * (snapshot.head + 1) + 1, &current, Some(&near));
+        self.head.chain = resolved.chain;
+        Ok((Some(resolved.number), difference))
+    }
+
+    /// Stores a state under a number, unless the one that it is near is the same.
+    fn write_group(&mut self, number: i64, set: &StateSet, near: Option<&StoredState>) -> Group {
+        let room = self.head.snapshot.no;
+        let near = near
+            .map(|near| (near, Difference::between(&near.set, set)))
+            .filter(|(near, difference)| {
+                // What a chain is read by is one range, in which all of it lies.
+                difference.is_empty()
+                    || near.chain.length < StateGroup::MAX_CHAIN
+                        && near.group < number
+                        && !is_aside(near.chain.base / 2)
+            });
+        let (prev, chain, difference) = match near {
+            Some((near, difference)) if difference.is_empty() => {
+                return Group {
+                    number: near.group,
+                    chain: near.chain,
+                };
+            }
+            Some((near, difference)) => {
+                let chain = GroupChain {
+                    base: near.chain.base,
+                    length: near.chain.length + 1,
+                };
+                (Some(near.group), chain, difference)
+            }
+            None => {
+                let chain = GroupChain {
+                    base: number,
+                    length: 0,
+                };
+                (None, chain, Difference::between(&StateSet::new(), set))
+            }
+        };
+        self.plan.create(&StateGroup {
+            room,
+            group: number,
+            prev,
+            base: chain.base,
+            length: chain.length,
+            set: difference
+                .set
+                .into_iter()
+                .map(|(kind, key, event_id)| (kind.to_string(), key, event_id))
+                .collect(),
+            unset: difference
+                .unset
+                .into_iter()
+                .map(|(kind, key)| (kind.to_string(), key))
+                .collect(),
+        });
+        Group { number, chain }
+    }
+
+    /// Writes the current state; the member slots that changed.
+    fn change_state(
+        &mut self,
+        changes: &[SlotChange],
+        since: i64,
+    ) -> Vec<(String, Option<Arc<TimelineEvent>>)> {
+        let room = self.head.snapshot.no;
+        let mut members = Vec::new();
+        for change in changes {
+            let (kind, state_key) = (change.kind.to_string(), change.state_key.clone());
+            match &change.event {
+                Some(event) => {
+                    self.plan.put(&StateRow {
+                        room,
+                        kind,
+                        state_key,
+                        event_id: event.pdu.event_id().to_owned(),
+                        pos: event.pos,
+                        since,
+                    });
+                }
+                None => {
+                    let key = key![room, kind.as_str(), state_key.as_str()];
+                    self.plan.delete::<StateRow>(&key);
+                }
+            }
+            if change.kind == StateEventType::RoomMember {
+                members.push((change.state_key.clone(), change.event.clone()));
+            }
+        }
+        members
+    }
+
+    /// Writes the membership records of this server's users, but for the one that the event itself
+    /// changes: that is written with it.
+    async fn project_all(
+        &mut self,
+        members: Vec<(String, Option<Arc<TimelineEvent>>)>,
+        cause: &Arc<TimelineEvent>,
+    ) -> Result<Option<Member>, RoomError> {
+        let mut own = None;
+        for (state_key, holder) in members {
+            let Some(user) = self.local_user(&state_key) else {
+                continue;
+            };
+            let member = match &holder {
+                Some(event) => self.project(user, event, cause.pos).await?,
+                None => {
+                    let place = key![user.as_str(), self.head.snapshot.no];
+                    let Some(mut member) = self.rooms.store().get::<Member>(&place).await? else {
+                        continue;
+                    };
+                    member.membership = MembershipState::Leave;
+                    member.spans.push((cause.pos, MembershipState::Leave));
+                    member
+                }
+            };
+            if holder.is_some_and(|event| Arc::ptr_eq(&event, cause)) {
+                own = Some(member);
+                continue;
+            }
+            let entry = LogEntry::Member {
+                user: member.user.clone(),
+                room: member.room,
+            };
+            let attachment = Attachment::Member(Arc::new(member.clone()));
+            let at = self.plan.log_with(entry, Arc::new(attachment));
+            self.plan.put_stamped(&member, at);
+        }
+        Ok(own)
+    }
+
+    /// Keeps an event that its room's rules do not allow where it stands, and the state there: what
+    /// refers to it stands on the same.
+    pub(super) fn reject(&mut self, pdu: Arc<Pdu>, before: &StateSet, near: Option<&StoredState>) {
+        let number = 2 * aside_place(pdu.event_id());
+        let near = near.filter(|near| near.set == *before);
+        let group = self.write_group(number, before, near);
+        self.put_aside(pdu, true, group.number);
+    }
+
+    /// Keeps an event that has no place in the timeline. `group` is the state group after it,
+    /// where that is known.
+    pub(super) fn put_aside(&mut self, pdu: Arc<Pdu>, rejected: bool, group: i64) {
+        let pos = aside_place(pdu.event_id());
+        let mut event = TimelineEvent::new(pdu, pos, group, None);
+        event.rejected = rejected;
+        let room = self.head.snapshot.no;
+        self.plan.put(&event_row(room, &event, &[]));
+        self.plan.put(&EventPointer {
+            event_id: event.pdu.event_id().to_owned(),
+            room,
+            pos,
+            was_aside: false,
+        });
+    }
+}

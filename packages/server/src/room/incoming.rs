@@ -1,0 +1,470 @@
+//! Events of other servers: judged by the checks on receipt, and put in their place.
+//! [Spec](https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu)
+//!
+//! Signature and hash are checked before: only a [`Verified`] event gets here. What is missing to
+//! judge an event is the caller's to fetch; nothing here waits for another server.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use matryx_entity::{
+    auth::{self, AuthError},
+    pdu::Pdu,
+    resolve::StateSet,
+    room_no::RoomNo,
+    room_snapshot::RoomSnapshot,
+    room_versions,
+    timeline::TimelineEvent,
+    verify::Verified,
+};
+use matryx_surrealdb::StoreError;
+use ruma::{
+    OwnedEventId,
+    events::{StateEventType, TimelineEventType},
+};
+
+use super::{
+    RoomError, Rooms,
+    apart::Standing,
+    in_flight,
+    pipeline::Draft,
+    queue::{Head, Turn},
+    states::{StoredState, current_set},
+};
+
+/// How often an event is judged anew because the room moved on meanwhile.
+const MAX_TRIES: u32 = 16;
+
+/// What became of an event.
+#[derive(Debug)]
+pub enum Judged {
+    /// It is part of the room.
+    Accepted,
+    /// It is allowed at its place but not by the current state: kept, and shown to nobody.
+    SoftFailed(AuthError),
+    /// It is not allowed at its place: kept, and part of nothing.
+    Rejected(AuthError),
+    /// It was here already.
+    Known,
+}
+
+/// Why an event can't be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum NotJudged {
+    /// Events before it are unknown, and so is the state before it.
+    #[error("events before it are unknown")]
+    PrevEvents(Vec<OwnedEventId>),
+    /// Events that it names as its authority are unknown.
+    #[error("auth events are unknown")]
+    AuthEvents(Vec<OwnedEventId>),
+    /// It is of another room.
+    #[error("it belongs to another room")]
+    OtherRoom,
+    /// The room can't be read or written to.
+    #[error(transparent)]
+    Room(#[from] RoomError),
+}
+
+impl From<StoreError> for NotJudged {
+    fn from(error: StoreError) -> Self {
+        Self::Room(error.into())
+    }
+}
+
+/// The state before an event, and a stored one near it.
+struct Before {
+    set: StateSet,
+    near: Option<StoredState>,
+}
+
+impl Rooms {
+    /// Judges an event and puts it in its place.
+    ///
+    /// `state_before` is the state before the event as another server told it, for an event whose
+    /// own past is unknown here; all its events must have been kept aside.
+    pub async fn receive(
+        &self,
+        room: RoomNo,
+        event: Verified,
+        state_before: Option<StateSet>,
+    ) -> Result<Judged, NotJudged> {
+        let pdu = Arc::new(event.into_pdu());
+        for _ in 0..MAX_TRIES {
+            let turn = self.turn(room).await?;
+            let Some(head) = turn.clone() else { continue };
+            match self.judge(turn, head, &pdu, state_before.as_ref()).await {
+                Err(NotJudged::Room(RoomError::Store(
+                    StoreError::Conflict { .. } | StoreError::Exists { .. },
+                ))) => {}
+                judged => return judged,
+            }
+        }
+        Err(RoomError::Busy.into())
+    }
+
+    async fn judge(
+        &self,
+        turn: Turn,
+        head: Head,
+        pdu: &Arc<Pdu>,
+        state_before: Option<&StateSet>,
+    ) -> Result<Judged, NotJudged> {
+        let snapshot = head.snapshot.clone();
+        if *pdu.room_id() != *snapshot.room_id {
+            return Err(NotJudged::OtherRoom);
+        }
+        let room = snapshot.no;
+        let is_recent = |event: &Arc<TimelineEvent>| event.pdu.event_id() == pdu.event_id();
+        if snapshot.recent.iter().any(is_recent) {
+            return self.known(turn, head).await;
+        }
+        let known = self.event_in(snapshot.no, pdu.event_id()).await?;
+        let was_aside = match known {
+            Some((row, _)) if row.rejected || !matryx_entity::event::is_aside(row.pos) => {
+                return self.known(turn, head).await;
+            }
+            known => known.is_some(),
+        };
+        let rules = room_versions::rules(&snapshot.version).map_err(RoomError::from)?;
+        let stands_on_head = state_before.is_none() && stands_on_head(pdu, &snapshot);
+        let known_here = stands_on_head && self.auth_events_of_head(pdu, &snapshot).is_some();
+        if !known_here && !in_flight::succeeded(head.outcome.clone()).await {
+            // What the head stands on did not happen.
+            return Err(StoreError::Conflict { room }.into());
+        }
+        let auth_events = self.auth_events(pdu, &snapshot).await?;
+        let mut named: Vec<&Pdu> = auth_events.iter().map(|event| &*event.pdu).collect();
+        let create = snapshot.get(&StateEventType::RoomCreate, "");
+        named.extend(create.map(|event| &*event.pdu));
+        let by_auth_events = auth::authorize_by_auth_events(rules, pdu, &named);
+
+        let mut draft = Draft::new(self, head);
+        if stands_on_head {
+            let allowed =
+                by_auth_events.and_then(|()| auth::authorize_against(rules, pdu, &snapshot));
+            let judged = match allowed {
+                Ok(()) => {
+                    draft.append(Arc::clone(pdu), None, was_aside).await?;
+                    Judged::Accepted
+                }
+                Err(reason) => {
+                    draft.put_aside(Arc::clone(pdu), true, snapshot.group);
+                    Judged::Rejected(reason)
+                }
+            };
+            return self.settle(turn, draft, judged).await;
+        }
+        let before = self.before(&snapshot, &draft, pdu, state_before).await?;
+        let allowed = match by_auth_events {
+            Ok(()) => {
+                self.check_by(&snapshot, pdu, &before.set, &auth_events)
+                    .await?
+            }
+            refused => refused,
+        };
+        if let Err(reason) = allowed {
+            draft.reject(Arc::clone(pdu), &before.set, before.near.as_ref());
+            return self.settle(turn, draft, Judged::Rejected(reason)).await;
+        }
+        let judged = match auth::authorize_against(rules, pdu, &snapshot) {
+            Ok(()) => Judged::Accepted,
+            Err(reason) => Judged::SoftFailed(reason),
+        };
+        let standing = Standing {
+            before: before.set,
+            near: before.near,
+            soft_failed: matches!(judged, Judged::SoftFailed(_)),
+            was_aside,
+            starts_anew: false,
+        };
+        draft.append_apart(Arc::clone(pdu), standing).await?;
+        self.settle(turn, draft, judged).await
+    }
+
+    /// Says that an event is here once that is true after a crash as well.
+    async fn known(&self, turn: Turn, head: Head) -> Result<Judged, NotJudged> {
+        drop(turn);
+        let room = head.snapshot.no;
+        if in_flight::succeeded(head.outcome).await {
+            Ok(Judged::Known)
+        } else {
+            Err(StoreError::Conflict { room }.into())
+        }
+    }
+
+    async fn settle(
+        &self,
+        turn: Turn,
+        mut draft: Draft<'_>,
+        judged: Judged,
+    ) -> Result<Judged, NotJudged> {
+        let landing = draft.take_off();
+        draft.commit(turn, landing).await?;
+        Ok(judged)
+    }
+
+    /// The events that an event names as its authority, as far as the current state holds them
+    /// all.
+    fn auth_events_of_head(
+        &self,
+        pdu: &Pdu,
+        room: &RoomSnapshot,
+    ) -> Option<Vec<Arc<TimelineEvent>>> {
+        let rules = room_versions::rules(&room.version).ok()?;
+        let slots = auth::auth_slots(rules, pdu).ok()?;
+        let held: Vec<_> = slots
+            .iter()
+            .filter_map(|(kind, state_key)| room.get(kind, state_key))
+            .collect();
+        let named = pdu.auth_events().iter();
+        named
+            .map(|id| {
+                let mut held = held.iter();
+                held.find(|event| event.pdu.event_id() == id)
+                    .map(|event| Arc::clone(event))
+            })
+            .collect()
+    }
+
+    /// The events that an event names as its authority. One query, none if the current state holds
+    /// them all.
+    async fn auth_events(
+        &self,
+        pdu: &Pdu,
+        room: &RoomSnapshot,
+    ) -> Result<Vec<Arc<TimelineEvent>>, NotJudged> {
+        if let Some(held) = self.auth_events_of_head(pdu, room) {
+            return Ok(held);
+        }
+        let found = self.events_by_id(room, pdu.auth_events()).await?;
+        let known: HashSet<_> = found.iter().map(|event| event.pdu.event_id()).collect();
+        let unknown: Vec<OwnedEventId> = pdu
+            .auth_events()
+            .iter()
+            .filter(|id| !known.contains(&***id))
+            .cloned()
+            .collect();
+        if unknown.is_empty() {
+            Ok(found)
+        } else {
+            Err(NotJudged::AuthEvents(unknown))
+        }
+    }
+
+    /// The state before an event: the one that those before it resolve to.
+    async fn before(
+        &self,
+        room: &RoomSnapshot,
+        draft: &Draft<'_>,
+        pdu: &Pdu,
+        told: Option<&StateSet>,
+    ) -> Result<Before, NotJudged> {
+        if let Some(set) = told {
+            return Ok(Before {
+                set: set.clone(),
+                near: None,
+            });
+        }
+        let found = self.events_by_id(room, pdu.prev_events()).await?;
+        let known: HashMap<_, _> = found
+            .iter()
+            .map(|event| (event.pdu.event_id(), event))
+            .collect();
+        // What lies aside without a state group is known to exist, and no more.
+        let unknown: Vec<OwnedEventId> = pdu
+            .prev_events()
+            .iter()
+            .filter(|id| known.get(&***id).is_none_or(|event| event.group == 0))
+            .cloned()
+            .collect();
+        if !unknown.is_empty() {
+            return Err(NotJudged::PrevEvents(unknown));
+        }
+        let groups: HashSet<i64> = found.iter().map(|event| event.group).collect();
+        let mut stored = Vec::with_capacity(groups.len());
+        for group in groups {
+            stored.push(if group == room.group {
+                StoredState {
+                    group,
+                    chain: draft.head.chain,
+                    set: current_set(room),
+                }
+            } else {
+                self.stored_state(room.no, group).await?
+            });
+        }
+        let states: Vec<StateSet> = stored.iter().map(|stored| stored.set.clone()).collect();
+        let set = match states.as_slice() {
+            [] => StateSet::new(),
+            states => self.resolve(room, states, None).await?,
+        };
+        let near = stored.into_iter().max_by_key(|stored| stored.group);
+        Ok(Before { set, near })
+    }
+
+    /// Is an event allowed by a state? At most one query.
+    async fn check_by(
+        &self,
+        room: &RoomSnapshot,
+        pdu: &Pdu,
+        state: &StateSet,
+        known: &[Arc<TimelineEvent>],
+    ) -> Result<Result<(), AuthError>, NotJudged> {
+        if *pdu.kind() == TimelineEventType::RoomCreate {
+            return Ok(Ok(()));
+        }
+        let rules = room_versions::rules(&room.version).map_err(RoomError::from)?;
+        let slots = match auth::auth_slots(rules, pdu) {
+            Ok(slots) => slots,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let create = (StateEventType::RoomCreate, String::new());
+        let wanted: Vec<&OwnedEventId> = slots
+            .iter()
+            .chain([&create])
+            .filter_map(|slot| state.get(slot))
+            .collect();
+        let mut events: Vec<Arc<TimelineEvent>> = known.to_vec();
+        events.extend(slots.iter().chain([&create]).filter_map(|(kind, key)| {
+            let held = room.get(kind, key)?;
+            Some(Arc::clone(held))
+        }));
+        let missing: Vec<OwnedEventId> = wanted
+            .iter()
+            .filter(|id| events.iter().all(|event| event.pdu.event_id() != ***id))
+            .map(|id| (*id).clone())
+            .collect();
+        events.extend(self.events_by_id(room, &missing).await?);
+        Ok(auth::check_state(rules, pdu, |kind, state_key| {
+            let id = state.get(&(kind.clone(), state_key.to_owned()))?;
+            let mut events = events.iter();
+            let event = events.find(|event| event.pdu.event_id() == id)?;
+            Some(&*event.pdu)
+        }))
+    }
+
+    /// Keeps events that have no place in the timeline: of a state or an auth chain that another
+    /// server told us. Those that their own auth events do not allow are kept as rejected.
+    ///
+    /// # Errors
+    /// [`NotJudged::AuthEvents`] when a chain has a hole; what stands on it is not kept, all else
+    /// is.
+    pub async fn keep_aside(&self, room: RoomNo, events: Vec<Verified>) -> Result<(), NotJudged> {
+        let turn = self.turn(room).await?;
+        let Some(head) = turn.clone() else {
+            return Err(RoomError::Busy.into());
+        };
+        if !in_flight::succeeded(head.outcome.clone()).await {
+            return Err(RoomError::Busy.into());
+        }
+        self.keep_aside_in(turn, head, events).await
+    }
+
+    pub(super) async fn keep_aside_in(
+        &self,
+        turn: Turn,
+        head: Head,
+        events: Vec<Verified>,
+    ) -> Result<(), NotJudged> {
+        let snapshot = head.snapshot.clone();
+        let rules = room_versions::rules(&snapshot.version).map_err(RoomError::from)?;
+        let ids: Vec<OwnedEventId> = events
+            .iter()
+            .flat_map(|event| {
+                let authority = event.auth_events().iter().cloned();
+                authority.chain([event.event_id().to_owned()])
+            })
+            .collect::<HashSet<_>>()
+            .into_iter()
+            .collect();
+        let mut known: HashMap<OwnedEventId, Arc<Pdu>> = HashMap::with_capacity(ids.len());
+        for ids in ids.chunks(BATCH) {
+            for event in self.events_by_id(&snapshot, ids).await? {
+                known.insert(event.pdu.event_id().to_owned(), Arc::clone(&event.pdu));
+            }
+        }
+        let mut draft = Draft::new(self, head);
+        let mut holes = Vec::new();
+        for event in in_order(events) {
+            if known.contains_key(event.event_id()) || *event.room_id() != *snapshot.room_id {
+                continue;
+            }
+            let mut named: Vec<&Pdu> = Vec::with_capacity(event.auth_events().len() + 1);
+            let mut unknown = Vec::new();
+            for id in event.auth_events() {
+                match known.get(id) {
+                    Some(pdu) => named.push(pdu),
+                    None => unknown.push(id.clone()),
+                }
+            }
+            if !unknown.is_empty() {
+                holes.extend(unknown);
+                continue;
+            }
+            let create = known
+                .values()
+                .find(|pdu| *pdu.kind() == TimelineEventType::RoomCreate && !pdu.rejected());
+            named.extend(create.map(|pdu| &**pdu));
+            let allowed = auth::authorize_by_auth_events(rules, &event, &named);
+            let pdu = event.into_pdu();
+            let pdu = Arc::new(match allowed {
+                Ok(()) => pdu,
+                Err(_) => pdu.into_rejected(),
+            });
+            draft.put_aside(Arc::clone(&pdu), pdu.rejected(), 0);
+            known.insert(pdu.event_id().to_owned(), pdu);
+        }
+        let landing = draft.take_off();
+        draft.commit(turn, landing).await?;
+        if holes.is_empty() {
+            Ok(())
+        } else {
+            Err(NotJudged::AuthEvents(holes))
+        }
+    }
+}
+
+/// How many events one query fetches by id.
+const BATCH: usize = 500;
+
+/// Does an event refer to exactly the room's forward extremities?
+fn stands_on_head(pdu: &Pdu, room: &RoomSnapshot) -> bool {
+    let prev: HashSet<_> = pdu.prev_events().iter().collect();
+    !prev.is_empty()
+        && prev.len() == room.extremities.len()
+        && room.extremities.iter().all(|id| prev.contains(id))
+}
+
+/// The events in an order in which each comes after those that it names as its authority, as far
+/// as they are among them.
+fn in_order(events: Vec<Verified>) -> Vec<Verified> {
+    let mut waiting: HashMap<OwnedEventId, Verified> = events
+        .into_iter()
+        .map(|event| (event.event_id().to_owned(), event))
+        .collect();
+    let mut ordered = Vec::with_capacity(waiting.len());
+    let ids: Vec<OwnedEventId> = waiting.keys().cloned().collect();
+    for id in ids {
+        // Depth first, without recursion: an event goes out once nothing that it names waits.
+        let mut path = vec![id];
+        while let Some(id) = path.last() {
+            let Some(event) = waiting.get(id) else {
+                path.pop();
+                continue;
+            };
+            let mut named = event.auth_events().iter();
+            // An id is a hash of what it names: there are no circles.
+            let next = named.find(|named| waiting.contains_key(*named));
+            match next.cloned() {
+                Some(next) => path.push(next),
+                None => {
+                    let done = path.pop().and_then(|id| waiting.remove(&id));
+                    ordered.extend(done);
+                }
+            }
+        }
+    }
+    ordered
+}
