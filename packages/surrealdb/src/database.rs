@@ -18,6 +18,7 @@ use surrealdb::{
 };
 use surrealdb_types::{ErrorDetails, Value, Variables};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::{codec, config::StoreConfig, embedded, error::StoreError, failure::Failure, meter};
 
@@ -39,6 +40,7 @@ pub const FALSE_ALARMS: &str = "surrealdb::method::live";
 pub struct Database {
     /// Empty once it was closed: an embedded engine releases its files with the last reference.
     engine: Arc<ArcSwapOption<Engine>>,
+    config: Arc<StoreConfig>,
     embedded: bool,
 }
 
@@ -46,6 +48,8 @@ enum Engine {
     Embedded {
         db: Surreal<Db>,
         datastore: embedded::Handle,
+        /// Ends the live queries, which hold the engine.
+        closing: CancellationToken,
     },
     Remote(Surreal<ws::Client>),
 }
@@ -60,15 +64,34 @@ impl Database {
             Engine::Remote(connect_remote(config).await?)
         } else {
             let (db, datastore) = embedded::open(config).await?;
-            Engine::Embedded { db, datastore }
+            let closing = CancellationToken::new();
+            Engine::Embedded {
+                db,
+                datastore,
+                closing,
+            }
         };
         let embedded = matches!(engine, Engine::Embedded { .. });
         let database = Self {
             engine: Arc::new(ArcSwapOption::from_pointee(engine)),
+            config: Arc::new(config.clone()),
             embedded,
         };
         database.select(config).await?;
         Ok(database)
+    }
+
+    /// Opens an embedded database anew, for all who share this connection. An engine that has
+    /// failed to write once, because the disk was full, never writes again.
+    ///
+    /// # Errors
+    /// There is still no space, or the database cannot be opened; queries fail until a later try.
+    pub(crate) async fn reopen(&self) -> Result<(), StoreError> {
+        embedded::check_space(&self.config)?;
+        self.close().await;
+        let fresh = Box::pin(Self::connect(&self.config)).await?;
+        self.engine.store(fresh.engine.load_full());
+        Ok(())
     }
 
     /// Whether the database lives in this process and has no other.
@@ -83,7 +106,12 @@ impl Database {
             return;
         };
         let handle = match &*engine {
-            Engine::Embedded { datastore, .. } => datastore.clone(),
+            Engine::Embedded {
+                datastore, closing, ..
+            } => {
+                closing.cancel();
+                datastore.clone()
+            }
             Engine::Remote(_) => return,
         };
         drop(engine);
@@ -172,6 +200,10 @@ impl Database {
 
     /// Runs a LIVE statement.
     pub(crate) async fn live(&self, text: &'static str) -> Result<LiveQuery, StoreError> {
+        let closing = match &*self.engine()? {
+            Engine::Embedded { closing, .. } => closing.clone(),
+            Engine::Remote(_) => CancellationToken::new(),
+        };
         let mut response = self.query(text, Variables::new()).await?;
         let id = response.take(0)?;
         let stream = response.0.stream::<Value>(0).map_err(Failure::from)?;
@@ -179,6 +211,7 @@ impl Database {
             .take_while(|notification| std::future::ready(notification.is_ok()))
             .filter_map(|notification| std::future::ready(notification.ok()))
             .map(|notification| notification.data)
+            .take_until(closing.cancelled_owned())
             .boxed();
         Ok(LiveQuery { id, rings })
     }

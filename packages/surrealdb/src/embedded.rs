@@ -2,6 +2,9 @@
 //! way to bound their memory.
 
 use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -24,6 +27,9 @@ const HELD_HERE: &str = "lock hold by current process";
 
 /// What the engine puts before each reason for not opening, though there is no transaction yet.
 const NOT_YET: &str = "There was a problem with a transaction: ";
+
+/// How much space there must be before an engine is opened that has failed for the lack of it.
+const SPACE: usize = 4 << 20;
 
 /// How often to look whether the last reference to the engine is gone.
 const LOOK: Duration = Duration::from_millis(1);
@@ -65,6 +71,24 @@ pub(crate) async fn open(config: &StoreConfig) -> Result<(Surreal<Db>, Handle), 
             result => return result,
         }
     }
+}
+
+/// Whether the disk takes as much as the engine needs to start.
+pub(crate) fn check_space(config: &StoreConfig) -> Result<(), StoreError> {
+    let Some(("rocksdb", folder)) = config.url.split_once("://") else {
+        return Ok(());
+    };
+    let trial = Path::new(folder).with_added_extension("space");
+    let written = File::create(&trial).and_then(|mut file| {
+        file.write_all(&vec![1; SPACE])?;
+        file.sync_all()
+    });
+    let removed = fs::remove_file(&trial);
+    written
+        .and(removed)
+        .map_err(|error| StoreError::Unavailable {
+            reason: format!("cannot write beside {folder}: {error}").into(),
+        })
 }
 
 async fn try_open(config: &StoreConfig) -> Result<(Surreal<Db>, Handle), StoreError> {

@@ -7,6 +7,10 @@ use surrealdb_types::{AlreadyExistsError, ErrorDetails, QueryError};
 
 use crate::error::StoreError;
 
+/// How the database says that its storage fails, be it full or broken. The kind of such an error
+/// is that of any other, and a COMMIT says so in the midst of its message.
+const STORAGE: &str = "There was a problem with a transaction: ";
+
 /// Why one try of a query failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -35,7 +39,10 @@ impl Failure {
             let failure = Self::from(error);
             let better = match (&found, &failure) {
                 (None, _)
-                | (Some(Self::Refused(_)), Self::Conflict | Self::Exists(_) | Self::Thrown) => true,
+                | (
+                    Some(Self::Refused(_)),
+                    Self::Conflict | Self::Exists(_) | Self::Thrown | Self::Unavailable(_),
+                ) => true,
                 (Some(Self::Refused(old)), Self::Refused(_)) => is_consequence(old),
                 _ => false,
             };
@@ -63,6 +70,7 @@ impl From<surrealdb::Error> for Failure {
             }
             ErrorDetails::Thrown => Self::Thrown,
             ErrorDetails::Connection(_) => Self::Unavailable(error.message().into()),
+            _ if error.message().contains(STORAGE) => Self::Unavailable(error.message().into()),
             _ => Self::Refused(Arc::new(error)),
         }
     }

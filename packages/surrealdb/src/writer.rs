@@ -80,6 +80,9 @@ const CONFLICT_TRIES: u32 = 10;
 /// The longest pause between two tries while the database is away.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
+/// The pause between two tries to open an engine anew that cannot write.
+const MEND_PAUSE: Duration = Duration::from_secs(1);
+
 /// Hears of every batch.
 pub(crate) type Consumer = Box<dyn Fn(&CommittedBatch) + Send + Sync>;
 
@@ -113,6 +116,8 @@ pub(crate) struct Writer {
     mark: u64,
     /// Remote only: a transaction was sent whose outcome is not known.
     doubt: bool,
+    /// Embedded only: when the broken engine may be opened anew.
+    mend_at: Option<Instant>,
 }
 
 impl Writer {
@@ -129,6 +134,7 @@ impl Writer {
             mark: bell.batch,
             bell,
             doubt: false,
+            mend_at: None,
         }
     }
 
@@ -294,6 +300,7 @@ impl Writer {
             (false, 0) => INSERT,
             (false, _) => WRITE,
         };
+        self.mend().await?;
         let mut tries = 0;
         loop {
             match self.database.try_query(text, self.variables(batch)?).await {
@@ -302,9 +309,43 @@ impl Writer {
                     counter!("matryx_commit_conflicts_total").increment(1);
                     sleep(Duration::from_millis(1 << tries.min(7))).await;
                 }
+                Err(Failure::Unavailable(reason)) => {
+                    self.mend_at = Some(Instant::now() + MEND_PAUSE);
+                    return Err(Failure::Unavailable(reason));
+                }
                 result => return result.map(drop),
             }
         }
+    }
+
+    /// Opens an engine anew that has failed to write. Nothing is written by the broken one: what
+    /// it takes after its failure it shows to readers, but does not keep.
+    async fn mend(&mut self) -> Result<(), Failure> {
+        let Some(mend_at) = self.mend_at else {
+            return Ok(());
+        };
+        if Instant::now() < mend_at {
+            return Err(Failure::Unavailable("the database cannot write".into()));
+        }
+        let mended = async {
+            self.database.reopen().await.map_err(Failure::Other)?;
+            self.read_bell().await
+        };
+        let bell = match mended.await {
+            Ok(bell) => bell,
+            Err(failure) => {
+                self.mend_at = Some(Instant::now() + MEND_PAUSE);
+                return Err(failure);
+            }
+        };
+        self.mend_at = None;
+        tracing::warn!("the database was opened anew");
+        if bell.seq == self.bell.seq {
+            return Ok(());
+        }
+        // The transaction that failed is kept after all.
+        self.adopt(bell.seq);
+        Err(Failure::Moved)
     }
 
     async fn write_remote(&mut self, batch: &Batch, deadline: Instant) -> Result<(), Failure> {
