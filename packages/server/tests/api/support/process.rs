@@ -64,7 +64,10 @@ impl Launch {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_matryx"));
+        // A write beyond a limit of file sizes must fail and not kill.
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#]);
+        command.arg(env!("CARGO_BIN_EXE_matryx"));
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
         for setting in &self.settings {
             command.args(["--set", setting]);
@@ -152,6 +155,16 @@ impl Process {
         let asked = Command::new("kill").args(["-s", "TERM", &id]).status();
         assert!(asked.await.unwrap().success());
         timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
+    }
+
+    /// Lets it make files as large as this and no larger, as if the disk were full then.
+    pub(crate) async fn limit_files(&self, bytes: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let limit = format!("--fsize={bytes}:unlimited");
+        let set = Command::new("prlimit")
+            .args(["--pid", &id, &limit])
+            .status();
+        assert!(set.await.unwrap().success());
     }
 
     /// Ends it at once.
