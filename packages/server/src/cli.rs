@@ -145,7 +145,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Serve => serve::run(loaded()?),
             Command::Migrate(command) => migrate::run(command, &loaded()?),
             Command::User(command) => user::run(command, loaded()?),
-            Command::Federation(command) => federation::run(command, &loaded()?),
+            Command::Federation(command) => federation::run(&command, &loaded()?),
             Command::SigningKey(command) => signing_key::run(command, &loaded()?),
             Command::Config(command) => config::run(&command, &loaded),
             Command::Doctor => doctor::run(loaded()),

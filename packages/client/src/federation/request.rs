@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use matryx_entity::clock::Clock;
+use metrics::{counter, gauge};
 use ruma::{
     OwnedServerName, ServerName,
     api::{
@@ -186,6 +187,37 @@ impl Federation {
     /// # Errors
     /// See [`FederationError`].
     pub async fn send_with<R>(
+        &self,
+        destination: &ServerName,
+        request: R,
+        limits: Limits,
+    ) -> Result<R::IncomingResponse, FederationError>
+    where
+        R: OutgoingRequest<EndpointError = Error, PathBuilder = SinglePath> + Send,
+        R::Authentication: ServerAuth,
+    {
+        let outcome = self.exchange(destination, request, limits).await;
+        let label = match &outcome {
+            Ok(_) => "answered",
+            Err(FederationError::Remote { .. }) => "refused",
+            Err(FederationError::Unreachable { .. }) => "unreachable",
+            Err(FederationError::Malformed { .. }) => "malformed",
+            Err(FederationError::Ourselves | FederationError::Request(_)) => "unsendable",
+        };
+        counter!("matryx_federation_requests_total", "outcome" => label).increment(1);
+        outcome
+    }
+
+    /// Sets the process's metrics to what the client is now.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float, and these stay far below 2^52"
+    )]
+    pub fn record_metrics(&self) {
+        gauge!("matryx_cache_entries", "cache" => "servers").set(self.0.resolver.count() as f64);
+    }
+
+    async fn exchange<R>(
         &self,
         destination: &ServerName,
         request: R,

@@ -8,6 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use matryx_entity::{clock::Clock, server_keys::later};
+use metrics::counter;
 use quick_cache::sync::Cache;
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName};
 
@@ -118,9 +119,13 @@ impl Resolver {
     /// Where a server is: remembered, or found once for all who ask meanwhile.
     pub async fn resolve(&self, server: &ServerName) -> Arc<Resolution> {
         let known = self.0.known.get(server);
-        if let Some(known) = &known
-            && self.0.clock.now() < known.until
-        {
+        let current = known
+            .as_ref()
+            .filter(|known| self.0.clock.now() < known.until);
+        let outcome = if current.is_some() { "hit" } else { "miss" };
+        counter!("matryx_cache_requests_total", "cache" => "servers", "outcome" => outcome)
+            .increment(1);
+        if let Some(known) = current {
             return Arc::clone(known);
         }
         let start = || {
@@ -134,6 +139,11 @@ impl Resolver {
             find.boxed()
         };
         self.0.flights.join(&server.to_owned(), start).await
+    }
+
+    /// How many servers are remembered.
+    pub(super) fn count(&self) -> usize {
+        self.0.known.len()
     }
 }
 

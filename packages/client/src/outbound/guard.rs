@@ -45,19 +45,30 @@ impl AddressGuard {
 /// The IPv4 addresses that packets to this one may end up at: one, or for Teredo the server and
 /// the client.
 fn wrapped_in(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let v4 = |high: u16, low: u16| Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
-    match [a, b, c, d, e, f] {
-        // ::ffff:0:0/96 mapped, ::ffff:0:0:0/96 translated (RFC 2765), ::/96 compatible.
-        [0, 0, 0, 0, 0, 0xffff | 0] | [0, 0, 0, 0, 0xffff, 0] => [v4(g, h), None],
+    let bits = address.to_bits();
+    let at = |shift: u32| {
+        let part = u32::try_from((bits >> shift) & u128::from(u32::MAX));
+        part.ok().map(Ipv4Addr::from_bits)
+    };
+    match address.segments() {
+        // ::/96 compatible, ::ffff:0:0/96 mapped, ::ffff:0:0:0/96 translated (RFC 2765),
         // 64:ff9b::/96 NAT64 (RFC 6052).
-        [0x64, 0xff9b, 0, 0, 0, 0] => [v4(g, h), None],
-        // 64:ff9b:1::/48 local NAT64 (RFC 8215), whose prefix may have 48 or 96 bits.
-        [0x64, 0xff9b, 1, ..] => [v4(g, h), v4(d, ((e & 0xff) << 8) | (f >> 8))],
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..]
+        | [0, 0, 0, 0, 0xffff, 0, ..]
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..] => [at(0), None],
+        // 64:ff9b:1::/48 local NAT64 (RFC 8215), whose prefix may have 48 or 96 bits; eight bits
+        // in the middle of the address are not used.
+        [0x64, 0xff9b, 1, high, middle, low, ..] => {
+            let low = u32::from(middle & 0xff) << 8 | u32::from(low >> 8);
+            [
+                at(0),
+                Some(Ipv4Addr::from_bits(u32::from(high) << 16 | low)),
+            ]
+        }
         // 2002::/16 6to4 (RFC 3056).
-        [0x2002, high, low, ..] => [v4(high, low), None],
+        [0x2002, ..] => [at(80), None],
         // 2001::/32 Teredo (RFC 4380): the client's address has its bits inverted.
-        [0x2001, 0, high, low, ..] => [v4(high, low), v4(!g, !h)],
+        [0x2001, 0, ..] => [at(64), at(0).map(|client| !client)],
         _ => [None; 2],
     }
 }

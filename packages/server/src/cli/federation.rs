@@ -43,14 +43,14 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(command: Command, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: &Command, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let config = &loaded.config;
     let key = SigningKey::load(&DataDir::signing_key_in(&config.data_dir))
         .context("requests are signed with the server's key, which its first start makes")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let federation = serve::federation(config, &Arc::new(key.pair), &clock)?;
     let report = block_on(async {
-        Ok(match &command {
+        Ok(match command {
             Command::Ping { server } => ping(&federation, server, &*clock).await,
             Command::Trace { server } => trace(&federation, server, config).await,
         })

@@ -18,6 +18,7 @@ use matryx_entity::{
     verify::{Unverified, Verified},
 };
 use matryx_surrealdb::{Plan, Store, StoreError};
+use metrics::{counter, gauge};
 use quick_cache::sync::Cache;
 use ruma::{
     OwnedServerName, ServerName,
@@ -98,6 +99,15 @@ impl KeyRing {
     /// Our own keys.
     pub fn own(&self) -> &OwnKeys {
         &self.0.own
+    }
+
+    /// Sets the process's metrics to what the ring is now.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float, and these stay far below 2^52"
+    )]
+    pub fn record_metrics(&self) {
+        gauge!("matryx_cache_entries", "cache" => "server_keys").set(self.0.known.len() as f64);
     }
 
     /// Verifies one event.
@@ -321,8 +331,12 @@ impl Inner {
         &self,
         server: &OwnedServerName,
     ) -> Result<Option<Arc<ServerKeys>>, StoreError> {
-        if let Some(known) = self.known.get(server) {
-            return Ok(Some(known));
+        let known = self.known.get(server);
+        let outcome = if known.is_some() { "hit" } else { "miss" };
+        counter!("matryx_cache_requests_total", "cache" => "server_keys", "outcome" => outcome)
+            .increment(1);
+        if known.is_some() {
+            return Ok(known);
         }
         let stored = self.store.get(&ServerKeys::key_of(server)).await?;
         let stored: Option<Arc<ServerKeys>> = stored.map(Arc::new);

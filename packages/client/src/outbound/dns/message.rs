@@ -208,7 +208,7 @@ impl<'a> Cursor<'a> {
                         name.push('.');
                     }
                     let label = str::from_utf8(label);
-                    name.push_str(label.map_err(|_| damaged("a name is not ASCII"))?);
+                    name.push_str(label.map_err(|_not_ascii| damaged("a name is not ASCII"))?);
                     if name.len() > MAX_NAME {
                         return Err(damaged("a name is too long"));
                     }

@@ -65,3 +65,85 @@ async fn by_tcp(server: SocketAddr, question: &[u8], kind: Kind) -> io::Result<A
     stream.read_exact(&mut answer).await?;
     message::read(question, &answer, kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::outbound::dns::message::Record;
+
+    /// The answer to a question: one address, or that it does not fit.
+    fn answer(question: &[u8], is_cut: bool) -> Vec<u8> {
+        let mut answer = question[..question.len() - 11].to_vec();
+        answer[2] = if is_cut { 0x83 } else { 0x81 };
+        answer[3] = 0x80;
+        answer[7] = u8::from(!is_cut);
+        answer[11] = 0;
+        if !is_cut {
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+        }
+        answer
+    }
+
+    const FOUND: [Record; 1] = [Record::Address(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)))];
+
+    #[tokio::test]
+    async fn waits_for_the_answer_to_its_own_question() {
+        let server = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = server.local_addr().unwrap();
+        let serve = async {
+            let mut buffer = [0; 512];
+            let (length, peer) = server.recv_from(&mut buffer).await.unwrap();
+            let question = &buffer[..length];
+            let mut forged = answer(question, false);
+            forged[0] ^= 1;
+            server.send_to(&forged, peer).await.unwrap();
+            server.send_to(b"nonsense", peer).await.unwrap();
+            server
+                .send_to(&answer(question, false), peer)
+                .await
+                .unwrap();
+        };
+        let (found, ()) = tokio::join!(ask(address, "example.org", Kind::A), serve);
+        let found = found.unwrap();
+        assert_eq!(found.records, FOUND);
+        assert_eq!(found.ttl, Some(60));
+    }
+
+    #[tokio::test]
+    async fn asks_by_tcp_for_what_does_not_fit() {
+        let stream = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = stream.local_addr().unwrap();
+        let datagrams = UdpSocket::bind(address).await.unwrap();
+        let serve = async {
+            let mut buffer = [0; 512];
+            let (length, peer) = datagrams.recv_from(&mut buffer).await.unwrap();
+            let cut = answer(&buffer[..length], true);
+            datagrams.send_to(&cut, peer).await.unwrap();
+            let (mut stream, _) = stream.accept().await.unwrap();
+            let length = stream.read_u16().await.unwrap();
+            let mut question = vec![0; length.into()];
+            stream.read_exact(&mut question).await.unwrap();
+            let whole = answer(&question, false);
+            stream
+                .write_u16(whole.len().try_into().unwrap())
+                .await
+                .unwrap();
+            stream.write_all(&whole).await.unwrap();
+        };
+        let (found, ()) = tokio::join!(ask(address, "example.org", Kind::A), serve);
+        assert_eq!(found.unwrap().records, FOUND);
+    }
+
+    #[tokio::test]
+    async fn a_name_server_that_is_not_there_fails_at_once() {
+        let gone = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = gone.local_addr().unwrap();
+        drop(gone);
+        let error = ask(address, "example.org", Kind::A).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        // What can't be asked for is not asked for.
+        assert_eq!(ask(address, "no..name", Kind::A).await.unwrap().records, []);
+    }
+}

@@ -101,7 +101,7 @@ fn read(headers: &HeaderMap, server_name: &ServerName) -> Result<Vec<XMatrix>, H
     }
     let mut claims: Vec<XMatrix> = Vec::new();
     for value in values {
-        let text = str::from_utf8(value.as_bytes()).map_err(|_| HeaderError::Malformed)?;
+        let text = str::from_utf8(value.as_bytes()).map_err(|_malformed| HeaderError::Malformed)?;
         let claim = parse(text)?;
         if let Some(destination) = &claim.destination
             && destination != server_name
@@ -151,16 +151,17 @@ fn parse(text: &str) -> Result<XMatrix, HeaderError> {
         }
     }
     let server = |name, value: String| {
-        OwnedServerName::try_from(value).map_err(|_| HeaderError::Parameter(name))
+        OwnedServerName::try_from(value).map_err(|_malformed| HeaderError::Parameter(name))
     };
     let origin = server("origin", origin.ok_or(HeaderError::Incomplete("origin"))?)?;
     let destination = destination
         .map(|value| server("destination", value))
         .transpose()?;
     let key = key.ok_or(HeaderError::Incomplete("key"))?;
-    let key = OwnedServerSigningKeyId::try_from(key).map_err(|_| HeaderError::Parameter("key"))?;
+    let key = OwnedServerSigningKeyId::try_from(key)
+        .map_err(|_malformed| HeaderError::Parameter("key"))?;
     let sig = sig.ok_or(HeaderError::Incomplete("sig"))?;
-    let sig = Base64::parse(sig).map_err(|_| HeaderError::Parameter("sig"))?;
+    let sig = Base64::parse(sig).map_err(|_malformed| HeaderError::Parameter("sig"))?;
     // Ruma makes headers that name a destination only.
     let mut header = XMatrix::new(origin.clone(), origin, key, sig);
     header.destination = destination;
@@ -222,7 +223,7 @@ mod tests {
     fn reads_every_spelling_of_the_grammar() {
         for value in [
             r#"X-Matrix origin="a.test:1",destination="here.test",key="ed25519:k",sig="dGVzdA""#,
-            r#"x-matrix ORIGIN=a.test:1 , Destination = here.test,key=ed25519:k,sig=dGVzdA=="#,
+            "x-matrix ORIGIN=a.test:1 , Destination = here.test,key=ed25519:k,sig=dGVzdA==",
             r#"X-Matrix  sig="dGVzdA==",key="ed\25519\:k",,origin="a.test:1","#,
             r#"X-Matrix origin="a.test:1",other="a,\"b",key="ed25519:k",sig="dGVzdA""#,
         ] {

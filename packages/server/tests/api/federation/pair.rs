@@ -48,7 +48,7 @@ impl Peer {
             )
             .set("tls.extra_ca_files", fixture("ca.crt"))
             .set("federation.deny_ip_ranges", "[]");
-        let server = change(builder).start().await;
+        let server = Box::pin(change(builder).start()).await;
         drop(free);
         let open = Server::open(server.app.clone()).await.unwrap();
         let key = SigningKey::load(&server.app.data_dir.signing_key_file()).unwrap();
@@ -76,7 +76,7 @@ impl Peer {
     }
 
     /// A GET request to this server, with a header.
-    pub(super) fn get_as(&self, uri: &str, header: impl ToString) -> Outgoing {
+    pub(super) fn get_as(&self, uri: &str, header: &impl ToString) -> Outgoing {
         self.server
             .get(uri)
             .header("authorization", &header.to_string())

@@ -15,7 +15,7 @@ async fn answers_for_local_users_and_aliases_only() {
         .await;
     let get = async |path: &str| {
         let header = two.sign(&Method::GET, path, b"", &one.name);
-        one.get_as(path, header).send().await
+        one.get_as(path, &header).send().await
     };
     let profile = "/_matrix/federation/v1/query/profile?user_id=";
     let id = encode(&alice.id);

@@ -60,9 +60,8 @@ impl ServerBuilder {
         };
         let config = config::load(&sources).unwrap().config;
         let telemetry = Telemetry::detached().unwrap();
-        let started = serve::start(config, Arc::clone(&clock) as _, telemetry)
-            .await
-            .unwrap();
+        let started = serve::start(config, Arc::clone(&clock) as _, telemetry);
+        let started = Box::pin(started).await.unwrap();
         let services = [Service::Client, Service::Federation, Service::Media];
         TestServer {
             router: api::router(started.app.clone(), &services),
