@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use futures_util::future::join_all;
 use http::Method;
 use matryx_server::clock::Stopwatch;
 use ruma::{OwnedServerName, server_name};
@@ -137,6 +138,42 @@ async fn a_server_without_keys_is_refused_at_once_and_remembered() {
     // Others are served as before.
     let header = two.sign(&Method::GET, &path, b"", &one.name);
     one.get_as(&path, &header).send().await.ok();
+}
+
+#[tokio::test]
+async fn a_thousand_servers_without_keys_hold_nobody_up() {
+    let (one, two, path) = peers().await;
+    let header = two.sign(&Method::GET, &path, b"", &one.name);
+    let strangers = (1..=1000).map(|number| {
+        let mut header = header.clone();
+        header.origin = format!("127.0.0.1:{number}").try_into().unwrap();
+        one.get_as(&path, &header).send()
+    });
+    let started = Stopwatch::start();
+    let strangers = async {
+        for answer in join_all(strangers).await {
+            answer.error(401, ERROR);
+        }
+    };
+    let known = async { one.get_as(&path, &header).send().await.ok() };
+    tokio::join!(strangers, known);
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn one_good_signature_of_several_is_enough() {
+    let (one, two, path) = peers().await;
+    let good = two.sign(&Method::GET, &path, b"", &one.name);
+    let mut unknown = good.clone();
+    unknown.key = "ed25519:other".try_into().unwrap();
+    let both = one
+        .get_as(&path, &unknown)
+        .header("authorization", &good.to_string());
+    both.send().await.ok();
+    let bad = one
+        .get_as(&path, &unknown)
+        .header("authorization", &unknown.to_string());
+    bad.send().await.error(401, ERROR);
 }
 
 #[tokio::test]
