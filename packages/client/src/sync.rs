@@ -12,6 +12,7 @@ mod apply;
 mod attachment;
 mod cache;
 mod engine;
+mod erasure;
 mod error;
 mod events_at;
 mod fields;

@@ -10,6 +10,7 @@ pub mod client_event;
 pub mod clock;
 pub mod device;
 pub mod device_activity;
+pub mod erasure;
 pub mod event;
 pub mod filter;
 pub mod filter_match;

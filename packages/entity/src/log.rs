@@ -110,6 +110,11 @@ pub enum LogEntry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<OwnedDeviceId>,
     },
+    /// A user had themselves erased.
+    Erased {
+        /// Who.
+        user: OwnedUserId,
+    },
     /// A profile or the account itself changed (locked, deactivated, renamed).
     User {
         /// Whose.

@@ -1,5 +1,7 @@
 //! Redaction: what remains of an event, and whether a redaction takes effect.
 
+use std::sync::Arc;
+
 use ruma::{
     CanonicalJsonObject,
     canonical_json::{CanonicalJsonFieldError, redact_in_place},
@@ -8,9 +10,10 @@ use ruma::{
 
 use crate::{
     canonical::{self, CanonicalError},
-    pdu::Pdu,
+    pdu::{MalformedPdu, Pdu},
     power::{Guarded, Power},
     room_snapshot::RoomSnapshot,
+    timeline::TimelineEvent,
 };
 
 /// Why an event can't be redacted: its stored text is damaged.
@@ -22,6 +25,9 @@ pub enum RedactError {
     /// It lacks what every event has.
     #[error("malformed event: {0}")]
     Field(#[from] CanonicalJsonFieldError),
+    /// What remains is no event.
+    #[error(transparent)]
+    Malformed(#[from] MalformedPdu),
 }
 
 /// The canonical JSON of a PDU without what its room version takes away: still validly signed,
@@ -34,6 +40,36 @@ pub fn redacted_json(json: &str, rules: &RoomVersionRules) -> Result<String, Red
     let mut event: CanonicalJsonObject = canonical::parse_object(json)?;
     redact_in_place(&mut event, &rules.redaction, None)?;
     Ok(canonical::to_text(&event))
+}
+
+/// A copy of an event without what its room version takes away, for a reader who may not have the
+/// rest.
+///
+/// # Errors
+/// The event is damaged.
+pub fn redacted_copy(
+    event: &TimelineEvent,
+    rules: &RoomVersionRules,
+) -> Result<TimelineEvent, RedactError> {
+    let json = redacted_json(event.pdu.json(), rules)?;
+    let pdu = Pdu::parse(
+        event.pdu.event_id().to_owned(),
+        event.pdu.room_id(),
+        json,
+        event.rejected,
+    )?;
+    Ok(TimelineEvent {
+        pdu: Arc::new(pdu),
+        pos: event.pos,
+        at: event.at.clone(),
+        rejected: event.rejected,
+        soft_failed: event.soft_failed,
+        redacted_by: event.redacted_by,
+        group: event.group,
+        head_group: event.head_group,
+        replaces: event.replaces,
+        delta: event.delta.clone(),
+    })
 }
 
 /// May this redaction take the content of `target`, by the state of the room it was sent in?

@@ -89,7 +89,10 @@ impl Loaded {
     fn needs_none(entry: &LogEntry) -> bool {
         matches!(
             entry,
-            LogEntry::Device { .. } | LogEntry::Revoked { .. } | LogEntry::User { .. }
+            LogEntry::Device { .. }
+                | LogEntry::Revoked { .. }
+                | LogEntry::Erased { .. }
+                | LogEntry::User { .. }
         )
     }
 }
@@ -258,6 +261,10 @@ impl Inner {
                 });
                 wake.users.push(user.clone());
                 Change::AccountData { user: user.clone() }
+            }
+            (LogEntry::Erased { user }, _) => {
+                self.erased.add(user);
+                Change::Other
             }
             (LogEntry::Revoked { user, .. }, _) => {
                 wake.users.push(user.clone());

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     cache::{Cache, CacheStatus},
+    erasure::Erased,
     error::SyncError,
     events_at::Place,
     index::Index,
@@ -111,6 +112,8 @@ pub(crate) struct Inner {
     pub(crate) index: RwLock<Index>,
     pub(crate) waiters: Waiters,
     pub(crate) typing: Typing,
+    /// Who had themselves erased.
+    pub(crate) erased: Erased,
     pub(crate) transactions: Transactions,
     /// Called after an entry is applied. Filled at start, then only read.
     pub(crate) listeners: RwLock<Vec<Listener>>,
@@ -176,6 +179,7 @@ impl SyncEngine {
                 index: RwLock::default(),
                 waiters,
                 typing,
+                erased: Erased::default(),
                 transactions: Transactions::default(),
                 listeners: RwLock::default(),
                 behind: Notify::new(),

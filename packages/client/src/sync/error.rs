@@ -1,6 +1,6 @@
 //! Why the sync engine cannot answer.
 
-use matryx_entity::pdu::MalformedPdu;
+use matryx_entity::{pdu::MalformedPdu, redact::RedactError};
 use matryx_surrealdb::StoreError;
 
 /// Why a read through the sync engine failed. "Not found" is not an error but `None`.
@@ -15,6 +15,9 @@ pub enum SyncError {
     /// A stored event is not a PDU.
     #[error("the database holds a damaged event")]
     Event(#[from] MalformedPdu),
+    /// A stored event can't be redacted.
+    #[error("the database holds a damaged event")]
+    Redact(#[from] RedactError),
     /// The rows of a room contradict each other.
     #[error("room {room}: {what}")]
     Inconsistent {

@@ -62,6 +62,7 @@ impl SyncEngine {
                 }
             });
         }
+        self.load_erased().await?;
         for (node, seq) in watermarks.iter() {
             self.recall_transactions(node, seq).await?;
         }
@@ -256,9 +257,10 @@ impl SyncEngine {
                         .cloned()
                         .map(Arc::new),
                 ),
-                LogEntry::Device { .. } | LogEntry::Revoked { .. } | LogEntry::User { .. } => {
-                    Loaded::Plain
-                }
+                LogEntry::Device { .. }
+                | LogEntry::Revoked { .. }
+                | LogEntry::Erased { .. }
+                | LogEntry::User { .. } => Loaded::Plain,
             };
             (at, entry, loaded)
         });
@@ -307,6 +309,7 @@ impl Keys {
                 LogEntry::Redacted { .. }
                 | LogEntry::Device { .. }
                 | LogEntry::Revoked { .. }
+                | LogEntry::Erased { .. }
                 | LogEntry::User { .. } => {}
             }
         }

@@ -1,6 +1,8 @@
 //! A new engine on the same database answers the same.
 
 use matryx_client::sync::FollowerMode;
+use matryx_entity::{clock::Clock as _, erasure::Erasure, log::LogEntry};
+use matryx_surrealdb::Plan;
 use ruma::events::room::member::MembershipState;
 use serde_json::json;
 
@@ -117,4 +119,34 @@ async fn a_cache_that_is_too_small_is_only_slower() {
         .find(|cache| cache.name == "rooms")
         .unwrap();
     assert!(rooms.evictions > 0 && rooms.entries < 5);
+}
+
+#[tokio::test]
+async fn an_erased_user_stays_erased() {
+    let (alice, bob) = (user("alice"), user("bob"));
+    for mode in [FollowerMode::HandOver, FollowerMode::Log] {
+        let mut world = World::with(mode).await;
+        let room = world.room(&alice, "shared").await;
+        let said = world.say(room, &alice, "a secret").await;
+        let mut plan = Plan::new();
+        plan.put(&Erasure {
+            user: alice.clone(),
+            ts: world.clock.now(),
+        });
+        plan.log(LogEntry::Erased {
+            user: alice.clone(),
+        });
+        world.store.commit(plan).await.unwrap();
+        world.join(room, &bob).await;
+        for _ in 0..2 {
+            for (reader, sees) in [(&alice, true), (&bob, false)] {
+                let response = world.initial(reader).await;
+                let timeline = &joined(&world, &response, room).timeline.events;
+                let place = ids(timeline).iter().position(|id| *id == said).unwrap();
+                let event = timeline[place].json().get();
+                assert_eq!(event.contains("a secret"), sees, "{event}");
+            }
+            world.restart(mode).await;
+        }
+    }
 }

@@ -19,10 +19,14 @@ impl Rooms {
         device: Option<&DeviceId>,
         events: &[Arc<TimelineEvent>],
     ) -> Result<Vec<Raw<T>>, RoomError> {
-        let referred = self.referred(view, events).await?;
+        let mut referred = self.referred(view, events).await?;
         let viewer = view.viewer();
+        for event in referred.values_mut() {
+            *event = self.sync().form_for(&viewer, &view.room, event)?;
+        }
         let now = self.clock().now();
         let rendered = events.iter().map(|event| {
+            let event = self.sync().form_for(&viewer, &view.room, event)?;
             let find =
                 |pos: Option<i64>| pos.and_then(|pos| referred.get(&pos)).map(|event| &**event);
             let transaction_id =
@@ -31,13 +35,13 @@ impl Rooms {
             let unsigned = Unsigned {
                 now,
                 transaction_id: transaction_id.as_deref(),
-                membership: Some(&viewer.membership_at(event)),
+                membership: Some(&viewer.membership_at(&event)),
                 replaced: find(event.replaces).filter(|replaced| viewer.sees(replaced)),
                 redacted_because: find(event.redacted_by),
             };
-            client_event::to_raw(event, Form::Full, &unsigned)
+            Ok(client_event::to_raw(&event, Form::Full, &unsigned))
         });
-        Ok(rendered.collect())
+        rendered.collect()
     }
 
     /// State events, of which nobody asks what they replaced.

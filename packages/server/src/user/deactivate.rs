@@ -3,6 +3,7 @@
 use matryx_entity::{
     account_data::AccountData,
     chore::{Chore, Task},
+    erasure::Erasure,
     filter::Filter,
     key,
     log::LogEntry,
@@ -130,6 +131,15 @@ impl Users {
             self.plan_removal(&mut plan, &device);
         }
         self.plan_erasure(&mut plan, user).await?;
+        if erased {
+            plan.put(&Erasure {
+                user: user.to_owned(),
+                ts: self.now(),
+            });
+            plan.log(LogEntry::Erased {
+                user: user.to_owned(),
+            });
+        }
         let chore = Chore {
             user: user.to_owned(),
             task: Task::LeaveRooms,

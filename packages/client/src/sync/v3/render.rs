@@ -38,17 +38,20 @@ impl View<'_> {
             .flat_map(|event| [event.replaces, event.redacted_by])
             .flatten()
             .collect();
-        let others = if mentioned.is_empty() {
+        let mut others = if mentioned.is_empty() {
             HashMap::new()
         } else {
             self.engine.events_at(room, &mentioned).await?
         };
         let viewer = Viewer::new(&self.user.user, Some(member), room);
-        timeline.events = found
-            .events
-            .iter()
-            .map(|event| self.render_event(&viewer, event, &others))
-            .collect();
+        for other in others.values_mut() {
+            *other = self.engine.form_for(&viewer, room, other)?;
+        }
+        let events = found.events.iter().map(|event| {
+            let event = self.engine.form_for(&viewer, room, event)?;
+            Ok(self.render_event(&viewer, &event, &others))
+        });
+        timeline.events = events.collect::<Result<_, SyncError>>()?;
         Ok(timeline)
     }
 

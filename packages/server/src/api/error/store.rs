@@ -29,7 +29,9 @@ impl From<SyncError> for ApiError {
                 Self::bad_request(ErrorKind::InvalidParam, error.to_string())
             }
             SyncError::Store(error) => error.into(),
-            SyncError::Event(_) | SyncError::Inconsistent { .. } => Self::internal(&error),
+            SyncError::Event(_) | SyncError::Redact(_) | SyncError::Inconsistent { .. } => {
+                Self::internal(&error)
+            }
         }
     }
 }

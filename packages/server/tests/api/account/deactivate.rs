@@ -9,9 +9,13 @@ const DEACTIVATE: &str = "/_matrix/client/v3/account/deactivate";
 const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 
 async fn deactivate(user: &TestUser) -> Value {
+    close(user, true).await
+}
+
+async fn close(user: &TestUser, erase: bool) -> Value {
     let asked = challenge(&user.post(DEACTIVATE).json(&json!({})).send().await);
     let stage = password_stage(&user.id, TestUser::PASSWORD, &asked["session"]);
-    let body = json!({ "auth": stage, "erase": true });
+    let body = json!({ "auth": stage, "erase": erase });
     user.post(DEACTIVATE).json(&body).send().await.ok()
 }
 
@@ -97,4 +101,46 @@ async fn needs_proof() {
     let refused = challenge(&alice.post(DEACTIVATE).json(&body).send().await);
     assert_eq!(refused["errcode"], "M_FORBIDDEN");
     alice.get(WHOAMI).send().await.ok();
+}
+
+/// What this user reads of a room, by each way to read it.
+async fn readings(user: &TestUser, room: &str, event: &str) -> Vec<Value> {
+    let room_path = |rest: &str| format!("/_matrix/client/v3/rooms/{}/{rest}", encode(room));
+    let event = encode(event);
+    let get = async |path: String| user.get(&path).send().await.ok();
+    let sync = user.sync(None).await;
+    vec![
+        get(room_path("messages?dir=b&limit=50")).await["chunk"].clone(),
+        get(room_path(&format!("event/{event}"))).await,
+        get(room_path(&format!("context/{event}"))).await,
+        sync["rooms"]["join"][room]["timeline"].clone(),
+    ]
+}
+
+#[tokio::test]
+async fn what_an_erased_user_said_is_for_those_who_were_there() {
+    for (erase, is_gone) in [(true, true), (false, false)] {
+        let server = TestServer::start().await;
+        let alice = server.register("alice").await;
+        let bob = server.register("bob").await;
+        let carol = server.register("carol").await;
+        let room = bob.create_room(json!({ "preset": "public_chat" })).await;
+        alice.join(&room).await;
+        let said = alice.say(&room, "a secret").await;
+        close(&alice, erase).await;
+        carol.join(&room).await;
+        let here = carol.say(&room, "hello").await;
+        for reading in readings(&bob, &room, &said).await {
+            assert!(reading.to_string().contains("a secret"), "{reading}");
+        }
+        for reading in readings(&carol, &room, &said).await {
+            let reading = reading.to_string();
+            assert!(reading.contains(&said), "{reading}");
+            assert_eq!(!reading.contains("a secret"), is_gone, "{reading}");
+        }
+        // Others' words stay.
+        for reading in readings(&bob, &room, &here).await {
+            assert!(reading.to_string().contains("hello"), "{reading}");
+        }
+    }
 }
