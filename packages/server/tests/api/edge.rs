@@ -3,8 +3,10 @@
 mod bodies;
 mod cors;
 mod health;
+mod hostile;
 mod limits;
 mod listeners;
 mod methods;
+mod secrets;
 mod tokens;
 mod well_known;

@@ -309,3 +309,64 @@ async fn others_events_are_redacted_by_the_powerful_only() {
         "there"
     );
 }
+
+#[tokio::test]
+async fn an_event_may_have_65536_bytes_and_no_more() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room(json!({})).await;
+    for nth in 0..12 {
+        // From here on the depth has two digits.
+        alice.say(&room, &nth.to_string()).await;
+    }
+    let sized = async |length: usize, txn: &str| {
+        let body = json!({ "body": "x".repeat(length) });
+        put(&alice, &room, &format!("send/org.example/{txn}"), body).await
+    };
+    sized(100, "a").await.ok();
+    let filter = json!({
+        "event_format": "federation",
+        "room": { "timeline": { "limit": 1 } },
+    });
+    let sync = alice.get("/_matrix/client/v3/sync");
+    let sync = sync.query("filter", filter.to_string()).send().await.ok();
+    let pdu = &sync["rooms"]["join"][&room]["timeline"]["events"][0];
+    assert!(pdu["signatures"].is_object(), "{pdu}");
+    let longest = 100 + 65_536 - pdu.to_string().len();
+    sized(longest + 1, "b").await.error(413, "M_TOO_LARGE");
+    let exact = id(&sized(longest, "c").await);
+    sized(longest - 1, "d").await.ok();
+    assert_eq!(event(&alice, &room, &exact).await["type"], "org.example");
+}
+
+#[tokio::test]
+async fn who_hangs_up_can_try_again() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let room = alice.create_room(json!({})).await;
+    let mut sent = Vec::new();
+    for patience in 0..20 {
+        let send = || {
+            let txn = format!("send/m.room.message/{patience}");
+            let body = json!({ "body": "once" });
+            alice.put(&path(&room, &txn)).json(&body).send()
+        };
+        let mut request = Box::pin(send());
+        for _ in 0..patience {
+            if futures_util::poll!(&mut request).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(request);
+        sent.push(id(&send().await));
+    }
+    let page = alice.get(&path(&room, "messages?dir=f&limit=100"));
+    let page = page.send().await.ok();
+    let events = page["chunk"].as_array().unwrap().iter();
+    let messages = events.filter(|event| event["type"] == "m.room.message");
+    let ids: Vec<_> = messages
+        .map(|event| event["event_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, sent);
+}
