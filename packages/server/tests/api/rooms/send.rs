@@ -346,12 +346,12 @@ async fn who_hangs_up_can_try_again() {
     let room = alice.create_room(json!({})).await;
     let mut sent = Vec::new();
     for patience in 0..20 {
-        let send = || {
+        let attempt = || {
             let txn = format!("send/m.room.message/{patience}");
             let body = json!({ "body": "once" });
             alice.put(&path(&room, &txn)).json(&body).send()
         };
-        let mut request = Box::pin(send());
+        let mut request = Box::pin(attempt());
         for _ in 0..patience {
             if futures_util::poll!(&mut request).is_ready() {
                 break;
@@ -359,7 +359,7 @@ async fn who_hangs_up_can_try_again() {
             tokio::task::yield_now().await;
         }
         drop(request);
-        sent.push(id(&send().await));
+        sent.push(id(&attempt().await));
     }
     let page = alice.get(&path(&room, "messages?dir=f&limit=100"));
     let page = page.send().await.ok();

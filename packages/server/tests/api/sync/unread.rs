@@ -22,12 +22,12 @@ async fn read(user: &TestUser, room: &str, event: &str, body: Value) {
     user.post(&path).json(&body).send().await.ok();
 }
 
-fn in_thread(root: &str, body: &str, mentioned: &str) -> Value {
+fn in_thread(thread: &str, body: &str, mentioned: &str) -> Value {
     json!({
         "msgtype": "m.text",
         "body": body,
         "m.mentions": { "user_ids": [mentioned] },
-        "m.relates_to": { "rel_type": "m.thread", "event_id": root },
+        "m.relates_to": { "rel_type": "m.thread", "event_id": thread },
     })
 }
 
@@ -71,29 +71,29 @@ async fn threads_count_apart_for_who_asks() {
     let room = chat(&alice, &bob).await;
     let first = bob.sync(None).await;
     let since = token(&first);
-    let root = alice.say(&room, "root").await;
+    let thread = alice.say(&room, "root").await;
     let kind = "m.room.message";
     alice
-        .send_event(&room, kind, in_thread(&root, "one", "@nobody:x.y"))
+        .send_event(&room, kind, in_thread(&thread, "one", "@nobody:x.y"))
         .await;
     let last = alice
-        .send_event(&room, kind, in_thread(&root, "two", &bob.id))
+        .send_event(&room, kind, in_thread(&thread, "two", &bob.id))
         .await;
     let apart = &by_thread(&bob, since).await["rooms"]["join"][&room];
     assert_eq!(apart["unread_notifications"], counts(1, 0));
     assert_eq!(
         apart["unread_thread_notifications"],
-        json!({ root.as_str(): counts(2, 1) })
+        json!({ thread.as_str(): counts(2, 1) })
     );
     let together = &bob.sync(Some(since)).await["rooms"]["join"][&room];
     assert_eq!(together["unread_notifications"], counts(3, 1));
     assert!(together.get("unread_thread_notifications").is_none());
     // A receipt in the thread reads the thread alone, and one for the main timeline that alone.
-    read(&bob, &room, &last, json!({ "thread_id": root })).await;
+    read(&bob, &room, &last, json!({ "thread_id": thread })).await;
     let apart = &by_thread(&bob, since).await["rooms"]["join"][&room];
     assert_eq!(apart["unread_notifications"], counts(1, 0));
     assert!(apart.get("unread_thread_notifications").is_none());
-    read(&bob, &room, &root, json!({ "thread_id": "main" })).await;
+    read(&bob, &room, &thread, json!({ "thread_id": "main" })).await;
     let apart = &by_thread(&bob, since).await["rooms"]["join"][&room];
     assert_eq!(apart["unread_notifications"], counts(0, 0));
 }
@@ -104,8 +104,8 @@ async fn a_receipt_without_a_thread_reads_all_of_them() {
     let (alice, bob) = (server.register("alice").await, server.register("bob").await);
     let room = chat(&alice, &bob).await;
     let first = bob.sync(None).await;
-    let root = alice.say(&room, "root").await;
-    let reply = in_thread(&root, "one", &bob.id);
+    let thread = alice.say(&room, "root").await;
+    let reply = in_thread(&thread, "one", &bob.id);
     let last = alice.send_event(&room, "m.room.message", reply).await;
     read(&bob, &room, &last, json!({})).await;
     let sync = by_thread(&bob, token(&first)).await;
