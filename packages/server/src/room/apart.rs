@@ -16,7 +16,7 @@ use matryx_entity::{
     timeline::TimelineEvent,
 };
 use ruma::{
-    OwnedEventId,
+    EventId, OwnedEventId,
     events::{StateEventType, room::member::MembershipState},
 };
 
@@ -46,6 +46,54 @@ pub(super) struct Standing {
 struct Group {
     number: i64,
     chain: GroupChain,
+}
+
+/// A slot of the current state that changes hands.
+struct Held {
+    kind: StateEventType,
+    state_key: String,
+    holder: Holder,
+}
+
+/// Who holds a slot then.
+enum Holder {
+    /// The event that is being added.
+    Own(OwnedEventId),
+    /// An event that was here before.
+    Other(Arc<TimelineEvent>),
+    /// Nobody.
+    Nothing,
+}
+
+impl Held {
+    fn is_own(&self, event_id: &EventId) -> bool {
+        matches!(&self.holder, Holder::Own(own) if own == event_id)
+    }
+
+    /// As it is stored with the event at `pos` that caused it.
+    fn change(&self, pos: i64) -> StateChange {
+        StateChange {
+            kind: self.kind.to_string(),
+            state_key: self.state_key.clone(),
+            pos: match &self.holder {
+                Holder::Own(_) => Some(pos),
+                Holder::Other(event) => Some(event.pos),
+                Holder::Nothing => None,
+            },
+        }
+    }
+
+    fn become_of(self, own: &Arc<TimelineEvent>) -> SlotChange {
+        SlotChange {
+            kind: self.kind,
+            state_key: self.state_key,
+            event: match self.holder {
+                Holder::Own(_) => Some(Arc::clone(own)),
+                Holder::Other(event) => Some(event),
+                Holder::Nothing => None,
+            },
+        }
+    }
 }
 
 impl Draft<'_> {
@@ -80,25 +128,8 @@ impl Draft<'_> {
             self.redact_target(&pdu, pos).await?
         };
 
-        let unknown: Vec<OwnedEventId> = difference
-            .set
-            .iter()
-            .filter(|(_, _, holder)| *holder != event_id)
-            .map(|(_, _, holder)| holder.clone())
-            .collect();
-        let holders = self
-            .rooms
-            .events_by_id(&self.head.snapshot, &unknown)
-            .await?;
-        let holders: HashMap<_, _> = holders
-            .into_iter()
-            .map(|event| (event.pdu.event_id().to_owned(), event))
-            .collect();
-        let holder = |id: &OwnedEventId| {
-            let found = holders.get(id).cloned();
-            found.ok_or(RoomError::Damaged("an event of the state is missing"))
-        };
-        let takes_slot = difference.set.iter().any(|(_, _, id)| *id == event_id);
+        let held = self.holders(&event_id, &difference).await?;
+        let takes_slot = held.iter().any(|slot| slot.is_own(&event_id));
         let replaces = own_slot
             .as_ref()
             .filter(|_| takes_slot)
@@ -107,27 +138,7 @@ impl Draft<'_> {
         let mut event = TimelineEvent::new(pdu, pos, group.number, replaces);
         event.soft_failed = standing.soft_failed;
         event.head_group = head_group.filter(|head_group| *head_group != group.number);
-        let mut delta = Vec::new();
-        let mut others = Vec::new();
-        for (kind, state_key, id) in &difference.set {
-            let held_by = (*id != event_id).then(|| holder(id)).transpose()?;
-            delta.push(StateChange {
-                kind: kind.to_string(),
-                state_key: state_key.clone(),
-                pos: Some(held_by.as_ref().map_or(pos, |event| event.pos)),
-            });
-            others.push((kind.clone(), state_key.clone(), held_by));
-        }
-        delta.extend(
-            difference
-                .unset
-                .iter()
-                .map(|(kind, state_key)| StateChange {
-                    kind: kind.to_string(),
-                    state_key: state_key.clone(),
-                    pos: None,
-                }),
-        );
+        let delta: Vec<StateChange> = held.iter().map(|slot| slot.change(pos)).collect();
         let is_plain = match delta.as_slice() {
             [] => own_slot.is_none() || standing.soft_failed,
             [only] => only.pos == Some(pos),
@@ -135,25 +146,10 @@ impl Draft<'_> {
         };
         event.delta = (!is_plain).then_some(delta);
         let event = Arc::new(event);
-
-        let mut changes: Vec<SlotChange> = others
+        let changes: Vec<SlotChange> = held
             .into_iter()
-            .map(|(kind, state_key, held_by)| SlotChange {
-                kind,
-                state_key,
-                event: Some(held_by.unwrap_or_else(|| Arc::clone(&event))),
-            })
+            .map(|slot| slot.become_of(&event))
             .collect();
-        changes.extend(
-            difference
-                .unset
-                .into_iter()
-                .map(|(kind, state_key)| SlotChange {
-                    kind,
-                    state_key,
-                    event: None,
-                }),
-        );
         let members = self.change_state(&changes, pos);
         self.head
             .snapshot
@@ -164,6 +160,43 @@ impl Draft<'_> {
             self.write_redacted(redacted);
         }
         Ok(event)
+    }
+
+    /// The slots that change, with what holds them then. At most one query.
+    async fn holders(
+        &self,
+        own: &EventId,
+        difference: &Difference,
+    ) -> Result<Vec<Held>, RoomError> {
+        let others = difference.set.iter().filter(|(_, _, id)| id != own);
+        let others: Vec<OwnedEventId> = others.map(|(_, _, id)| id.clone()).collect();
+        let snapshot = &self.head.snapshot;
+        let events = self.rooms.events_by_id(snapshot, &others).await?;
+        let events: HashMap<_, _> = events
+            .into_iter()
+            .map(|event| (event.pdu.event_id().to_owned(), event))
+            .collect();
+        let set = difference.set.iter().map(|(kind, state_key, id)| {
+            let holder = if id == own {
+                Holder::Own(id.clone())
+            } else {
+                let event = events.get(id).cloned();
+                Holder::Other(event.ok_or(RoomError::Damaged("an event of the state is missing"))?)
+            };
+            Ok(Held {
+                kind: kind.clone(),
+                state_key: state_key.clone(),
+                holder,
+            })
+        });
+        let unset = difference.unset.iter().map(|(kind, state_key)| {
+            Ok(Held {
+                kind: kind.clone(),
+                state_key: state_key.clone(),
+                holder: Holder::Nothing,
+            })
+        });
+        set.chain(unset).collect()
     }
 
     /// The forward extremities after an event: what it refers to is none any more.
@@ -279,21 +312,18 @@ impl Draft<'_> {
         let mut members = Vec::new();
         for change in changes {
             let (kind, state_key) = (change.kind.to_string(), change.state_key.clone());
-            match &change.event {
-                Some(event) => {
-                    self.plan.put(&StateRow {
-                        room,
-                        kind,
-                        state_key,
-                        event_id: event.pdu.event_id().to_owned(),
-                        pos: event.pos,
-                        since,
-                    });
-                }
-                None => {
-                    let key = key![room, kind.as_str(), state_key.as_str()];
-                    self.plan.delete::<StateRow>(&key);
-                }
+            if let Some(event) = &change.event {
+                self.plan.put(&StateRow {
+                    room,
+                    kind,
+                    state_key,
+                    event_id: event.pdu.event_id().to_owned(),
+                    pos: event.pos,
+                    since,
+                });
+            } else {
+                let key = key![room, kind.as_str(), state_key.as_str()];
+                self.plan.delete::<StateRow>(&key);
             }
             if change.kind == StateEventType::RoomMember {
                 members.push((change.state_key.clone(), change.event.clone()));
@@ -314,17 +344,16 @@ impl Draft<'_> {
             let Some(user) = self.local_user(&state_key) else {
                 continue;
             };
-            let member = match &holder {
-                Some(event) => self.project(user, event, cause.pos).await?,
-                None => {
-                    let place = key![user.as_str(), self.head.snapshot.no];
-                    let Some(mut member) = self.rooms.store().get::<Member>(&place).await? else {
-                        continue;
-                    };
-                    member.membership = MembershipState::Leave;
-                    member.spans.push((cause.pos, MembershipState::Leave));
-                    member
-                }
+            let member = if let Some(event) = &holder {
+                self.project(user, event, cause.pos).await?
+            } else {
+                let place = key![user.as_str(), self.head.snapshot.no];
+                let Some(mut member) = self.rooms.store().get::<Member>(&place).await? else {
+                    continue;
+                };
+                member.membership = MembershipState::Leave;
+                member.spans.push((cause.pos, MembershipState::Leave));
+                member
             };
             if holder.is_some_and(|event| Arc::ptr_eq(&event, cause)) {
                 own = Some(member);

@@ -84,6 +84,9 @@ impl Rooms {
     ///
     /// `state_before` is the state before the event as another server told it, for an event whose
     /// own past is unknown here; all its events must have been kept aside.
+    ///
+    /// # Errors
+    /// Something is missing to judge it, or the room can't be written to.
     pub async fn receive(
         &self,
         room: RoomNo,
@@ -129,7 +132,7 @@ impl Rooms {
         };
         let rules = room_versions::rules(&snapshot.version).map_err(RoomError::from)?;
         let stands_on_head = state_before.is_none() && stands_on_head(pdu, &snapshot);
-        let known_here = stands_on_head && self.auth_events_of_head(pdu, &snapshot).is_some();
+        let known_here = stands_on_head && auth_events_of_head(pdu, &snapshot).is_some();
         if !known_here && !in_flight::succeeded(head.outcome.clone()).await {
             // What the head stands on did not happen.
             return Err(StoreError::Conflict { room }.into());
@@ -205,29 +208,6 @@ impl Rooms {
         Ok(judged)
     }
 
-    /// The events that an event names as its authority, as far as the current state holds them
-    /// all.
-    fn auth_events_of_head(
-        &self,
-        pdu: &Pdu,
-        room: &RoomSnapshot,
-    ) -> Option<Vec<Arc<TimelineEvent>>> {
-        let rules = room_versions::rules(&room.version).ok()?;
-        let slots = auth::auth_slots(rules, pdu).ok()?;
-        let held: Vec<_> = slots
-            .iter()
-            .filter_map(|(kind, state_key)| room.get(kind, state_key))
-            .collect();
-        let named = pdu.auth_events().iter();
-        named
-            .map(|id| {
-                let mut held = held.iter();
-                held.find(|event| event.pdu.event_id() == id)
-                    .map(|event| Arc::clone(event))
-            })
-            .collect()
-    }
-
     /// The events that an event names as its authority. One query, none if the current state holds
     /// them all.
     async fn auth_events(
@@ -235,7 +215,7 @@ impl Rooms {
         pdu: &Pdu,
         room: &RoomSnapshot,
     ) -> Result<Vec<Arc<TimelineEvent>>, NotJudged> {
-        if let Some(held) = self.auth_events_of_head(pdu, room) {
+        if let Some(held) = auth_events_of_head(pdu, room) {
             return Ok(held);
         }
         let found = self.events_by_id(room, pdu.auth_events()).await?;
@@ -429,6 +409,25 @@ impl Rooms {
 /// How many events one query fetches by id.
 const BATCH: usize = 500;
 
+/// The events that an event names as its authority, as far as the current state holds them
+/// all.
+fn auth_events_of_head(pdu: &Pdu, room: &RoomSnapshot) -> Option<Vec<Arc<TimelineEvent>>> {
+    let rules = room_versions::rules(&room.version).ok()?;
+    let slots = auth::auth_slots(rules, pdu).ok()?;
+    let held: Vec<_> = slots
+        .iter()
+        .filter_map(|(kind, state_key)| room.get(kind, state_key))
+        .collect();
+    let named = pdu.auth_events().iter();
+    named
+        .map(|id| {
+            let mut held = held.iter();
+            held.find(|event| event.pdu.event_id() == id)
+                .map(|event| Arc::clone(event))
+        })
+        .collect()
+}
+
 /// Does an event refer to exactly the room's forward extremities?
 fn stands_on_head(pdu: &Pdu, room: &RoomSnapshot) -> bool {
     let prev: HashSet<_> = pdu.prev_events().iter().collect();
@@ -457,12 +456,11 @@ fn in_order(events: Vec<Verified>) -> Vec<Verified> {
             let mut named = event.auth_events().iter();
             // An id is a hash of what it names: there are no circles.
             let next = named.find(|named| waiting.contains_key(*named));
-            match next.cloned() {
-                Some(next) => path.push(next),
-                None => {
-                    let done = path.pop().and_then(|id| waiting.remove(&id));
-                    ordered.extend(done);
-                }
+            if let Some(next) = next.cloned() {
+                path.push(next);
+            } else {
+                let done = path.pop().and_then(|id| waiting.remove(&id));
+                ordered.extend(done);
             }
         }
     }

@@ -19,7 +19,7 @@ use tokio::{
 use super::TestUser;
 
 /// Longer than anything here takes; a bound for tests that fail.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What all servers are started with.
 const SETTINGS: [&str; 6] = [
