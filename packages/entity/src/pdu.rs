@@ -39,7 +39,6 @@ pub struct Pdu {
     rejected: bool,
     json: Arc<str>,
     links: OnceLock<Links>,
-    client_fields: OnceLock<Box<str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -113,7 +112,6 @@ impl Pdu {
             rejected,
             json,
             links: OnceLock::new(),
-            client_fields: OnceLock::new(),
         })
     }
 
@@ -201,13 +199,6 @@ impl Pdu {
     /// `auth_events`.
     pub fn auth_events(&self) -> &[OwnedEventId] {
         &self.links().auth_events
-    }
-
-    /// What every client gets of this event, as the beginning of a JSON object: made on first use,
-    /// then shared by all readers.
-    pub(crate) fn client_fields(&self) -> &str {
-        self.client_fields
-            .get_or_init(|| crate::client_event::shared_fields(self))
     }
 
     /// Parsed on first use: only state resolution and federation ask, never a client.

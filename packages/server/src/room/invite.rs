@@ -6,7 +6,8 @@ use matryx_entity::{
 };
 use ruma::{
     CanonicalJsonObject, OwnedEventId, OwnedRoomId, OwnedUserId, UserId,
-    events::{StateEventType, room::member::MembershipState},
+    events::{AnyStrippedStateEvent, StateEventType, room::member::MembershipState},
+    serde::Raw,
 };
 
 use super::{
@@ -104,7 +105,7 @@ impl Rooms {
 /// The stripped state for the target of a member event that was just applied to `snapshot`: the
 /// JSON text of an array.
 pub(super) fn stripped_state(snapshot: &RoomSnapshot, member: &TimelineEvent) -> String {
-    let mut texts = Vec::with_capacity(STRIPPED.len() + 1);
+    let mut events: Vec<Raw<AnyStrippedStateEvent>> = Vec::with_capacity(STRIPPED.len() + 1);
     for kind in STRIPPED {
         let state_key = match kind {
             StateEventType::RoomMember => member.pdu.sender().as_str(),
@@ -113,8 +114,9 @@ pub(super) fn stripped_state(snapshot: &RoomSnapshot, member: &TimelineEvent) ->
         let event = snapshot
             .get(&kind, state_key)
             .filter(|event| event.pos != member.pos);
-        texts.extend(event.map(|event| client_event::to_stripped_text(&event.pdu)));
+        events.extend(event.map(|event| client_event::to_stripped_raw(&event.pdu)));
     }
-    texts.push(client_event::to_stripped_text(&member.pdu));
+    events.push(client_event::to_stripped_raw(&member.pdu));
+    let texts: Vec<&str> = events.iter().map(|event| event.json().get()).collect();
     format!("[{}]", texts.join(","))
 }
