@@ -51,7 +51,7 @@ pub struct StateGroup {
     /// The full snapshot that the chain of `prev` ends in (itself for a snapshot). Every group of
     /// the chain lies between `base` and `group`, so one range read fetches the chain.
     pub base: i64,
-    /// How many groups the chain has after its snapshot. At most [`StateGroup::MAX_CHAIN`].
+    /// How many groups the chain has after its snapshot; see [`StateGroup::longest_chain`].
     pub length: u16,
     /// Slots that hold another event than in `prev`.
     pub set: Vec<StateGroupSlot>,
@@ -61,8 +61,15 @@ pub struct StateGroup {
 }
 
 impl StateGroup {
-    /// The longest chain of deltas before a full snapshot is written.
-    pub const MAX_CHAIN: u16 = 100;
+    /// The longest chain of deltas before a full snapshot is written, in a room with `slots` slots
+    /// of state.
+    ///
+    /// It grows with the state: what snapshots cost, spread over the state events between them, is
+    /// then the same few slots in a room of any size, and a chain costs less to read than the
+    /// snapshot that it begins with.
+    pub fn longest_chain(slots: usize) -> u16 {
+        u16::try_from((slots / 8).max(100)).unwrap_or(u16::MAX)
+    }
 }
 
 impl Stored for StateGroup {

@@ -235,7 +235,7 @@ impl Draft<'_> {
             return Ok((Some(snapshot.group), difference));
         }
         if current == *after {
-            self.head.chain = group.chain;
+            self.head.chain = Some(group.chain);
             return Ok((None, difference));
         }
         let near = StoredState {
@@ -244,7 +244,7 @@ impl Draft<'_> {
             set: after.clone(),
         };
         let resolved = self.write_group(2 * (snapshot.head + 1) + 1, &current, Some(&near));
-        self.head.chain = resolved.chain;
+        self.head.chain = Some(resolved.chain);
         Ok((Some(resolved.number), difference))
     }
 
@@ -256,7 +256,7 @@ impl Draft<'_> {
             .filter(|(near, difference)| {
                 // What a chain is read by is one range, in which all of it lies.
                 difference.is_empty()
-                    || near.chain.length < StateGroup::MAX_CHAIN
+                    || near.chain.length < StateGroup::longest_chain(set.len())
                         && near.group < number
                         && !is_aside(near.chain.base / 2)
             });

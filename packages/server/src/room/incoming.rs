@@ -268,7 +268,7 @@ impl Rooms {
             stored.push(if group == room.group {
                 StoredState {
                     group,
-                    chain: draft.head.chain,
+                    chain: self.chain_of(&draft.head).await?,
                     set: current_set(room),
                 }
             } else {

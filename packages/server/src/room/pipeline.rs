@@ -233,7 +233,7 @@ impl<'a> Draft<'a> {
             event: Some(Arc::clone(&event)),
         });
         if changes.is_some() {
-            self.write_state(&event);
+            self.write_state(&event).await?;
         }
         self.head.snapshot.apply(
             &event,
@@ -250,10 +250,12 @@ impl<'a> Draft<'a> {
     }
 
     /// The current state and the state group after a state event.
-    fn write_state(&mut self, event: &Arc<TimelineEvent>) {
+    ///
+    /// Reads the newest state group if this is the first state event on a head that was loaded.
+    async fn write_state(&mut self, event: &Arc<TimelineEvent>) -> Result<(), StoreError> {
         let pdu = &event.pdu;
         let Some(state_key) = pdu.state_key() else {
-            return;
+            return Ok(());
         };
         let kind = pdu.kind().to_string();
         let event_id = pdu.event_id().to_owned();
@@ -267,7 +269,9 @@ impl<'a> Draft<'a> {
         });
         let room = self.head.snapshot.no;
         let prev = self.head.snapshot.group;
-        let full = prev == 0 || self.head.chain.length >= StateGroup::MAX_CHAIN;
+        let before = self.rooms.chain_of(&self.head).await?;
+        let longest = StateGroup::longest_chain(self.head.snapshot.state_len());
+        let full = prev == 0 || before.length >= longest;
         let mut set = vec![(kind, state_key.to_owned(), event_id)];
         if full {
             let replaced = (pdu.state_kind(), state_key);
@@ -281,22 +285,29 @@ impl<'a> Draft<'a> {
                     )
                 })
             }));
-            self.head.chain = GroupChain {
+        }
+        let chain = if full {
+            GroupChain {
                 base: event.group,
                 length: 0,
-            };
+            }
         } else {
-            self.head.chain.length += 1;
-        }
+            GroupChain {
+                length: before.length + 1,
+                ..before
+            }
+        };
+        self.head.chain = Some(chain);
         self.plan.create(&StateGroup {
             room,
             group: event.group,
             prev: (!full).then_some(prev),
-            base: self.head.chain.base,
-            length: self.head.chain.length,
+            base: chain.base,
+            length: chain.length,
             set,
             unset: Vec::new(),
         });
+        Ok(())
     }
 
     /// The membership record after a member event; none for any other, and for users of other

@@ -14,8 +14,8 @@ use std::{
     },
 };
 
-use matryx_entity::key;
-use matryx_entity::{room_no::RoomNo, room_snapshot::RoomSnapshot, state::StateGroup, stored::Key};
+use matryx_entity::{key, room_no::RoomNo, room_snapshot::RoomSnapshot, state::StateGroup};
+use matryx_surrealdb::StoreError;
 use parking_lot::Mutex as SyncMutex;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -24,8 +24,10 @@ use super::{
     in_flight::{self, Outcome},
 };
 
-/// How many rooms may have a queue before idle ones are dropped.
-const MAX_QUEUES: usize = 1_024;
+/// How many rooms may have a queue before idle ones are dropped. An idle queue keeps its room in
+/// memory, which the bound of the cache does not count; a queue that is needed again takes the
+/// room from the cache.
+const MAX_QUEUES: usize = 256;
 
 /// The queues of all rooms that are being written to.
 ///
@@ -46,7 +48,8 @@ pub(super) struct RoomQueue {
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     pub(super) snapshot: RoomSnapshot,
-    pub(super) chain: GroupChain,
+    /// Unknown until a state event asks.
+    pub(super) chain: Option<GroupChain>,
     /// How the commit of the newest plan ends.
     pub(super) outcome: Outcome,
     /// Plans built on this head carry it; see [`matryx_surrealdb::Plan::fence`].
@@ -103,7 +106,7 @@ impl Rooms {
     pub(super) fn new_head(&self, snapshot: RoomSnapshot) -> Head {
         Head {
             snapshot,
-            chain: GroupChain { base: 0, length: 0 },
+            chain: None,
             outcome: in_flight::landed(),
             epoch: self.inner.queues.next_epoch(),
         }
@@ -115,23 +118,32 @@ impl Rooms {
             .room(room)
             .await?
             .ok_or(RoomError::NoSuchState)?;
-        let key: Key = key![room, snapshot.group];
-        let group = self.store().get::<StateGroup>(&key).await?;
-        let chain = group.map_or(
-            GroupChain {
-                base: 0,
-                length: StateGroup::MAX_CHAIN,
-            },
-            |group| GroupChain {
-                base: group.base,
-                length: group.length,
-            },
-        );
         Ok(Head {
             snapshot: (*snapshot).clone(),
-            chain,
+            chain: None,
             outcome: in_flight::landed(),
             epoch: self.inner.queues.next_epoch(),
         })
+    }
+
+    /// The chain that the newest state group of a head ends. Reads that group if nobody asked on
+    /// this head before; one that is missing ends a chain which nothing can be added to.
+    pub(super) async fn chain_of(&self, head: &Head) -> Result<GroupChain, StoreError> {
+        if let Some(chain) = head.chain {
+            return Ok(chain);
+        }
+        let (room, group) = (head.snapshot.no, head.snapshot.group);
+        let group = match group {
+            0 => None,
+            group => self.store().get::<StateGroup>(&key![room, group]).await?,
+        };
+        let full = GroupChain {
+            base: 0,
+            length: u16::MAX,
+        };
+        Ok(group.map_or(full, |group| GroupChain {
+            base: group.base,
+            length: group.length,
+        }))
     }
 }

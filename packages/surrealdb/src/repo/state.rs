@@ -73,8 +73,8 @@ impl Store {
         let mut chain = Vec::new();
         let mut next = Some(group);
         while let Some(number) = next {
-            // A chain longer than it may be is damaged, and would go round for ever.
-            if chain.len() > usize::from(StateGroup::MAX_CHAIN) {
+            // A chain that meets a group twice is damaged, and would go round for ever.
+            if chain.len() >= groups.len() {
                 return Ok(None);
             }
             let Some(link) = groups.get(&number) else {
