@@ -157,6 +157,9 @@ async fn measure(args: &Args, chosen: &[Scenario]) -> Result<Report> {
         println!("{}", launch.log_tail());
     }
     bench.server.stop().await?;
+    let again = launch.start().await?;
+    report.restart_ms = again.ready_ms;
+    again.stop().await?;
     Ok(report)
 }
 

@@ -92,6 +92,9 @@ impl Launch {
             command.args(["--set", setting]);
         }
         command
+            // Where it is set for the sake of panics, the database's driver would take a backtrace
+            // of every error that is none: more work than the rest of a commit.
+            .env("RUST_LIB_BACKTRACE", "0")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
