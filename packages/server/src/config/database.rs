@@ -35,9 +35,9 @@ settings! {
         /// Embedded databases only.
         durability: Durability = Durability::Commit,
         /// Memory for blocks read from disk. Embedded databases only.
-        block_cache: ByteSize = ByteSize::mib(128),
+        block_cache: ByteSize = ByteSize::mib(64),
         /// Size of one buffer for writes before it goes to disk. Embedded databases only.
-        write_buffer: ByteSize = ByteSize::mib(32),
+        write_buffer: ByteSize = ByteSize::mib(16),
         /// Number of buffers for writes; with `write_buffer` this bounds their memory. Embedded
         /// databases only.
         write_buffers: u32 = 2,
