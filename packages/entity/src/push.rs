@@ -10,12 +10,13 @@ pub mod edit;
 mod flat;
 mod matching;
 
-use std::sync::OnceLock;
+use std::{borrow::Cow, sync::OnceLock};
 
 use ruma::{
-    UserId,
+    OwnedUserId, UserId,
     events::StateEventType,
     push::{Action, Ruleset},
+    user_id,
 };
 use serde::Deserialize;
 
@@ -43,24 +44,28 @@ impl PushOutcome {
 /// A user's rules, ready for evaluation.
 #[derive(Clone, Debug)]
 pub struct PushRules {
-    ruleset: Ruleset,
-    /// The user changed nothing: these are the server's rules.
-    plain: bool,
+    user: OwnedUserId,
+    /// What the user has made of the server's rules. Most users change nothing, and a set of rules
+    /// is larger than the rest of what is kept of a user.
+    own: Option<Box<Ruleset>>,
 }
 
 impl PushRules {
     /// The rules of a user who has never changed any.
     pub fn server_default(user: &UserId) -> Self {
         Self {
-            ruleset: Ruleset::server_default(user),
-            plain: true,
+            user: user.to_owned(),
+            own: None,
         }
     }
 
     /// The rules of a user, as stored.
     pub fn new(user: &UserId, ruleset: Ruleset) -> Self {
         let plain = same(&ruleset, &Ruleset::server_default(user));
-        Self { ruleset, plain }
+        Self {
+            user: user.to_owned(),
+            own: (!plain).then(|| Box::new(ruleset)),
+        }
     }
 
     /// The rules of a user, from the content of their `m.push_rules` account data; the server's
@@ -82,9 +87,28 @@ impl PushRules {
     }
 
     /// The rules themselves.
-    pub fn ruleset(&self) -> &Ruleset {
-        &self.ruleset
+    pub fn ruleset(&self) -> Cow<'_, Ruleset> {
+        match &self.own {
+            Some(own) => Cow::Borrowed(own),
+            None => Cow::Owned(Ruleset::server_default(&self.user)),
+        }
     }
+
+    /// Did the user change anything?
+    pub fn are_changed(&self) -> bool {
+        self.own.is_some()
+    }
+}
+
+/// Whose rules stand for those of everybody whom an event is not about.
+fn nobody() -> &'static UserId {
+    user_id!("@nobody:matryx.invalid")
+}
+
+/// The server's rules as those see them whom an event is not about.
+fn common_rules() -> &'static Ruleset {
+    static RULES: OnceLock<Ruleset> = OnceLock::new();
+    RULES.get_or_init(|| Ruleset::server_default(nobody()))
 }
 
 /// Rule sets have no comparison that looks into the rules.
@@ -123,21 +147,21 @@ impl<'a> PushEvent<'a> {
         if self.pdu.sender() == user {
             return PushOutcome::default();
         }
-        if rules.plain && !self.is_about(user) {
-            return *self
-                .plain
-                .get_or_init(|| PushOutcome::of(matching_actions(&rules.ruleset, self, user)));
+        let actions = |ruleset: &Ruleset| PushOutcome::of(matching_actions(ruleset, self, user));
+        match &rules.own {
+            Some(own) => actions(own),
+            None if self.is_about(user) || self.is_about(nobody()) => actions(&rules.ruleset()),
+            None => *self.plain.get_or_init(|| actions(common_rules())),
         }
-        PushOutcome::of(matching_actions(&rules.ruleset, self, user))
     }
 
     /// The actions of the rule that matches first: none for the user's own events, and where no
     /// rule matches.
-    pub fn actions<'r>(&self, user: &UserId, rules: &'r PushRules) -> &'r [Action] {
+    pub fn actions(&self, user: &UserId, rules: &PushRules) -> Vec<Action> {
         if self.pdu.sender() == user {
-            return &[];
+            return Vec::new();
         }
-        matching_actions(&rules.ruleset, self, user)
+        matching_actions(&rules.ruleset(), self, user).to_vec()
     }
 
     /// Can the server's rules, which differ between users only in the user's id, tell this user

@@ -170,6 +170,11 @@ impl Weigh for UserView {
     fn weigh(&self) -> u64 {
         let rooms: usize = self.room_account_data.values().map(OrdMap::len).sum();
         let records = self.members.len() * 600 + (self.account_data.len() + rooms) * 400;
-        (4096 + records) as u64
+        let rules = if self.push_rules.are_changed() {
+            16_384
+        } else {
+            0
+        };
+        (1024 + records + rules) as u64
     }
 }

@@ -324,15 +324,15 @@ fn stored_rules_gain_what_the_server_gained() {
     let rules = PushRules::from_account_data(&bob, &content.to_string());
     let ruleset = rules.ruleset();
     assert!(
-        edit::lookup(ruleset, RuleKind::Override, ".m.rule.master")
+        edit::lookup(&ruleset, RuleKind::Override, ".m.rule.master")
             .unwrap()
             .enabled()
     );
-    edit::lookup(ruleset, RuleKind::Override, "mine").unwrap();
-    edit::lookup(ruleset, RuleKind::Underride, ".m.rule.message").unwrap();
-    edit::lookup(ruleset, RuleKind::Override, ".org.example.gone").unwrap_err();
+    edit::lookup(&ruleset, RuleKind::Override, "mine").unwrap();
+    edit::lookup(&ruleset, RuleKind::Underride, ".m.rule.message").unwrap();
+    edit::lookup(&ruleset, RuleKind::Override, ".org.example.gone").unwrap_err();
 
     let broken = PushRules::from_account_data(&bob, "{}");
     let default = serde_json::to_value(Ruleset::server_default(&bob)).unwrap();
-    assert_eq!(serde_json::to_value(broken.ruleset()).unwrap(), default);
+    assert_eq!(serde_json::to_value(&*broken.ruleset()).unwrap(), default);
 }

@@ -56,7 +56,7 @@ impl Users {
             Some(data) => Ok(data.content.clone()),
             None if kind == PUSH_RULES && scope.room.is_none() => {
                 let rules = PushRules::server_default(scope.user);
-                Ok(json!({ "global": rules.ruleset() }).to_string())
+                Ok(json!({ "global": &*rules.ruleset() }).to_string())
             }
             None => Err(UserError::NotFound("There is no such account data")),
         }

@@ -24,7 +24,7 @@ impl Users {
             Some(data) => PushRules::from_account_data(user, &data.content),
             None => PushRules::server_default(user),
         };
-        Ok(rules.ruleset().clone())
+        Ok(rules.ruleset().into_owned())
     }
 
     /// Adds or replaces a rule.

@@ -28,7 +28,7 @@ impl View<'_> {
         section.events = changed.map(|data| raw(&data.kind, &data.content)).collect();
         let rules = "m.push_rules";
         if self.since.is_none() && wanted(rules) && !self.user.account_data.contains_key(rules) {
-            let content = serde_json::json!({"global": self.user.push_rules.ruleset()});
+            let content = serde_json::json!({"global": &*self.user.push_rules.ruleset()});
             section.events.push(raw(rules, &content.to_string()));
         }
         section
