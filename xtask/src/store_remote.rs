@@ -4,7 +4,7 @@
 //! `cargo xtask ci`.
 
 use crate::cargo::cargo;
-use crate::faults::outage;
+use crate::faults::outage::{self, Outages};
 use crate::homeserver::{executable, repository};
 use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_suite: bool,
     #[command(flatten)]
-    outages: outage::Args,
+    outages: Outages,
 }
 
 /// Builds the database server, runs the store's suite, each test with a server of its own, and

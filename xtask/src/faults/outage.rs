@@ -48,7 +48,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Options of the outages.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Outages {
     /// How often to take the database away.
     #[arg(long, default_value_t = 3)]
     outages: u64,
@@ -58,7 +58,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the outages with this database server and prints the closing line.
-pub(crate) fn run(args: &Args, surreal: &Path) -> Result<()> {
+pub(crate) fn run(args: &Outages, surreal: &Path) -> Result<()> {
     println!("database outages: {}", args.outages);
     let binary = binary(args.binary.as_deref(), Profile::Dev)?;
     let folder = tempfile::Builder::new()
