@@ -219,11 +219,11 @@ pub(crate) fn binary(given: Option<&Path>, profile: Profile) -> Result<PathBuf> 
     if profile == Profile::Release {
         command.arg("--release");
     }
-    executable(&mut command)
+    executable(&mut command, "matryx")
 }
 
-/// Runs a `cargo build` and returns the path of the last executable that it made.
-pub(crate) fn executable(build: &mut std::process::Command) -> Result<PathBuf> {
+/// Runs a `cargo build` and returns the path of the binary of this name that it made.
+pub(crate) fn executable(build: &mut std::process::Command, name: &str) -> Result<PathBuf> {
     let output = build
         .args(["--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())
@@ -236,9 +236,12 @@ pub(crate) fn executable(build: &mut std::process::Command) -> Result<PathBuf> {
     let artifacts = messages
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
-    let mut executables = artifacts
-        .filter_map(|message: serde_json::Value| Some(message.get("executable")?.as_str()?.into()));
-    executables.next_back().context("cargo named no executable")
+    let mut executables = artifacts.filter_map(|message: serde_json::Value| {
+        let is_it = message.pointer("/target/name")?.as_str()? == name;
+        let path = message.get("executable")?.as_str()?;
+        is_it.then(|| path.into())
+    });
+    executables.next().context("cargo named no executable")
 }
 
 /// Which build of the binary to test.

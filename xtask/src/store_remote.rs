@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// Leave out the store's tests.
     #[arg(long)]
     no_suite: bool,
+    /// Take this database server for the outages instead of building it.
+    #[arg(long)]
+    surreal: Option<PathBuf>,
     #[command(flatten)]
     outages: Outages,
 }
@@ -30,7 +33,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.filter.is_some() {
         return Ok(());
     }
-    outage::run(&args.outages, &surreal()?)
+    let surreal = match &args.surreal {
+        Some(given) => given.clone(),
+        None => build()?,
+    };
+    outage::run(&args.outages, &surreal)
 }
 
 fn suite(filter: Option<&str>) -> Result<()> {
@@ -48,12 +55,12 @@ fn suite(filter: Option<&str>) -> Result<()> {
     }
 }
 
-/// Builds the database server. The same command as the suite's, which has built it already: the
-/// features of the build depend on it.
-fn surreal() -> Result<PathBuf> {
+/// Builds the database server together with the tests, so that it is the one which they have built:
+/// alone it would have other features.
+fn build() -> Result<PathBuf> {
     let mut build = cargo();
     build
         .current_dir(repository()?.join("tests/remote-store"))
-        .args(["build", "--bin", "surreal"]);
-    executable(&mut build)
+        .args(["build", "--bins", "--tests"]);
+    executable(&mut build, "surreal")
 }
