@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 use surrealdb_types::{Array, RecordId, Value, Variables};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -80,6 +80,9 @@ const CONFLICT_TRIES: u32 = 10;
 /// The longest pause between two tries while the database is away.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long the last try may take, for which there is no time left.
+const LAST_TRY: Duration = Duration::from_secs(2);
+
 /// The pause between two tries to open an engine anew that cannot write.
 const MEND_PAUSE: Duration = Duration::from_secs(1);
 
@@ -116,6 +119,8 @@ pub(crate) struct Writer {
     mark: u64,
     /// Remote only: a transaction was sent whose outcome is not known.
     doubt: bool,
+    /// Remote only: the batch before was given up, because the database is away.
+    away: bool,
     /// Embedded only: when the broken engine may be opened anew.
     mend_at: Option<Instant>,
 }
@@ -134,6 +139,7 @@ impl Writer {
             mark: bell.batch,
             bell,
             doubt: false,
+            away: false,
             mend_at: None,
         }
     }
@@ -282,7 +288,15 @@ impl Writer {
         let result = if self.database.is_embedded() {
             self.write_embedded(&batch).await
         } else {
-            self.write_remote(&batch, started + self.patience).await
+            // Who waits now has waited for the batch before as well.
+            let patience = if self.away {
+                Duration::ZERO
+            } else {
+                self.patience
+            };
+            let result = self.write_remote(&batch, started + patience).await;
+            self.away = matches!(result, Err(Failure::Unavailable(_)));
+            result
         };
         histogram!("matryx_commit_seconds").record(started.elapsed());
         match result {
@@ -351,9 +365,15 @@ impl Writer {
     async fn write_remote(&mut self, batch: &Batch, deadline: Instant) -> Result<(), Failure> {
         let mut pause = Duration::from_millis(5);
         loop {
-            let failure = match self.try_remote(batch).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
+            let left = deadline.saturating_duration_since(Instant::now());
+            let tried = timeout(left.max(LAST_TRY), self.try_remote(batch)).await;
+            let failure = match tried {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(failure)) => failure,
+                Err(elapsed) => {
+                    self.doubt = true;
+                    Failure::Unavailable(elapsed.to_string().into())
+                }
             };
             let reason = match failure {
                 Failure::Conflict => "too many conflicts".into(),
