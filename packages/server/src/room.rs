@@ -21,6 +21,7 @@ mod apart;
 mod canonical_alias;
 mod context;
 mod create;
+mod decision;
 mod directory;
 mod directory_token;
 mod error;

@@ -18,8 +18,9 @@ use serde::Deserialize;
 
 use super::{
     RoomError, Rooms, alias,
+    decision::Intent,
     member_content::{content, intent, set},
-    pipeline::{Draft, Intent},
+    pipeline::Draft,
     power_levels,
 };
 

@@ -12,8 +12,8 @@ use ruma::{
 
 use super::{
     RoomError, Rooms,
+    decision::Decision,
     member_content::{self, content, same_member},
-    pipeline::Decision,
 };
 
 /// The state that an invited or knocking user may see.

@@ -16,8 +16,8 @@ use ruma::{
 
 use super::{
     RoomError, Rooms,
+    decision::Decision,
     member_content::{self, content, same_member, set},
-    pipeline::Decision,
 };
 
 impl Rooms {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::{
     RoomError, Rooms,
+    decision::Decision,
     member_content::{self, content},
-    pipeline::Decision,
 };
 
 impl Rooms {

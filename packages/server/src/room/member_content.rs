@@ -14,7 +14,7 @@ use ruma::{
 
 use super::{
     RoomError, Rooms,
-    pipeline::{Decision, Intent},
+    decision::{Decision, Intent},
 };
 
 /// Content with a membership and, where there is one, a reason.

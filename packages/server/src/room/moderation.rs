@@ -5,8 +5,8 @@ use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 
 use super::{
     RoomError, Rooms,
+    decision::Decision,
     member_content::{self, content, same_member},
-    pipeline::Decision,
 };
 
 /// What one user does to another's membership.

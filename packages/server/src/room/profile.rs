@@ -4,8 +4,8 @@ use ruma::{CanonicalJsonObject, OwnedUserId, UserId};
 
 use super::{
     RoomError, Rooms,
+    decision::Decision,
     member_content::{self, same_member, set},
-    pipeline::Decision,
 };
 use matryx_entity::profile;
 use ruma::events::StateEventType;

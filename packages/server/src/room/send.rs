@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::{
     RoomError, Rooms,
-    pipeline::{Decision, Intent},
+    decision::{Decision, Intent},
 };
 
 /// An event that a client sends into a room.
