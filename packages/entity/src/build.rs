@@ -130,6 +130,24 @@ impl EventSigner {
         Self { server_name, key }
     }
 
+    /// Adds this server's signature to the join of a user whom one of its own users lets into a
+    /// restricted room: the only events of others that it signs.
+    ///
+    /// # Errors
+    /// The event lacks what every event has.
+    pub fn cosign_join(
+        &self,
+        join: &mut CanonicalJsonObject,
+        rules: &RoomVersionRules,
+    ) -> Result<(), ruma::signatures::JsonError> {
+        ruma::signatures::hash_and_sign_event(
+            self.server_name.as_str(),
+            &*self.key,
+            join,
+            &rules.redaction,
+        )
+    }
+
     /// The server that signs.
     pub fn server_name(&self) -> &ruma::ServerName {
         &self.server_name
@@ -149,13 +167,7 @@ pub fn build(
 ) -> Result<Pdu, BuildError> {
     let rules = room_versions::rules(&room.version)?;
     let draft = Draft::new(template, sender, ts, rules)?;
-    let newest = room.extremities.len().saturating_sub(MAX_PREV_EVENTS);
-    let placement = Placement {
-        auth_events: auth_events(&draft, room, rules)?,
-        prev_events: room.extremities.iter().skip(newest).cloned().collect(),
-        depth: room.depth.saturating_add(1).min(MAX_DEPTH),
-        room_id: Some(&room.room_id),
-    };
+    let placement = placement(&draft, room, rules)?;
     draft.finish(&placement, &room.room_id, signer)
 }
 
@@ -189,6 +201,48 @@ pub fn build_create(
     let room_id = new_room_id();
     placement.room_id = Some(&room_id);
     draft.finish(&placement, &room_id, signer)
+}
+
+/// An event on top of `room` for a user of another server, which will hash and sign it.
+///
+/// # Errors
+/// See [`BuildError`]. Whether the event is allowed is for [`crate::auth`] to say.
+pub fn unsigned(
+    template: EventTemplate,
+    room: &RoomSnapshot,
+    sender: &UserId,
+    ts: MilliSecondsSinceUnixEpoch,
+) -> Result<String, BuildError> {
+    let rules = room_versions::rules(&room.version)?;
+    let draft = Draft::new(template, sender, ts, rules)?;
+    let placement = placement(&draft, room, rules)?;
+    let text = Text::of(&draft, &placement);
+    Ok([
+        &text.before_content,
+        &draft.content,
+        &text.before_hashes,
+        &text.after_hashes,
+        &text.redacts,
+        &text.before_signatures,
+        &text.after_signatures,
+    ]
+    .map(String::as_str)
+    .concat())
+}
+
+/// Where an event on top of `room` goes.
+fn placement<'a>(
+    draft: &Draft<'_>,
+    room: &'a RoomSnapshot,
+    rules: &RoomVersionRules,
+) -> Result<Placement<'a>, BuildError> {
+    let newest = room.extremities.len().saturating_sub(MAX_PREV_EVENTS);
+    Ok(Placement {
+        auth_events: auth_events(draft, room, rules)?,
+        prev_events: room.extremities.iter().skip(newest).cloned().collect(),
+        depth: room.depth.saturating_add(1).min(MAX_DEPTH),
+        room_id: Some(&room.room_id),
+    })
 }
 
 /// The events of the room's state that allow this one, in a fixed order.

@@ -25,7 +25,7 @@ pub struct MalformedPdu {
 }
 
 /// A PDU of any supported room version.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pdu {
     event_id: OwnedEventId,
     room_id: OwnedRoomId,
@@ -41,7 +41,7 @@ pub struct Pdu {
     links: OnceLock<Links>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 struct Links {
     #[serde(default)]
     prev_events: Vec<OwnedEventId>,
@@ -117,10 +117,10 @@ impl Pdu {
 
     /// The same event, known not to be allowed.
     #[must_use]
-    pub fn into_rejected(self) -> Self {
+    pub fn to_rejected(&self) -> Self {
         Self {
             rejected: true,
-            ..self
+            ..self.clone()
         }
     }
 

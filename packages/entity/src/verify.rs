@@ -5,7 +5,7 @@
 //! the event is decided by who holds them; see [`crate::server_keys`].
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#validating-hashes-and-signatures-on-received-events)
 
-use std::{collections::BTreeMap, ops::Deref};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, EventId, IdParseError, MilliSecondsSinceUnixEpoch,
@@ -173,14 +173,17 @@ impl Unverified {
             json = redact::redacted_json(&json, self.rules)?;
         }
         let pdu = Pdu::parse(self.event_id, &self.room_id, json, false)?;
-        Ok(Verified { pdu, is_redacted })
+        Ok(Verified {
+            pdu: Arc::new(pdu),
+            is_redacted,
+        })
     }
 }
 
 /// An event that is validly signed by who must have signed it, and whose content is theirs.
 #[derive(Debug)]
 pub struct Verified {
-    pdu: Pdu,
+    pdu: Arc<Pdu>,
     is_redacted: bool,
 }
 
@@ -190,9 +193,9 @@ impl Verified {
         &self.pdu
     }
 
-    /// The event.
-    pub fn into_pdu(self) -> Pdu {
-        self.pdu
+    /// The event, shared.
+    pub fn to_pdu(&self) -> Arc<Pdu> {
+        Arc::clone(&self.pdu)
     }
 
     /// Was its content hash wrong, so that this is the redacted event?

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
+pub mod federation;
 pub mod key;
 pub mod rate_limit;
 pub mod room;

@@ -26,6 +26,7 @@ mod directory;
 mod directory_token;
 mod error;
 mod find;
+mod handshake;
 mod in_flight;
 mod incoming;
 mod invite;
@@ -43,6 +44,7 @@ mod queue;
 mod reader;
 mod receipt;
 mod redaction;
+mod resident;
 mod send;
 mod state_at;
 mod state_read;
@@ -65,6 +67,7 @@ pub use self::{
     messages::{Page, PageRequest},
     moderation::Sanction,
     receipt::ReadMark,
+    resident::{MembershipTemplate, RoomBefore, servers_in},
     send::Sent,
     state_read::StateForm,
 };

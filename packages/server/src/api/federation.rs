@@ -4,11 +4,31 @@
 //! `call.caller`.
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/)
 
+use std::sync::Arc;
+
+use http::StatusCode;
+use matryx_entity::{pdu::Pdu, room_snapshot::RoomSnapshot};
+use ruma::{EventId, UserId, api::error::ErrorKind, events::room::member::MembershipState};
+use serde_json::value::RawValue;
+
 pub mod directory;
+pub mod make_join;
+pub mod make_leave;
 pub mod profile;
+pub mod send;
+pub mod send_join;
+pub mod send_leave;
 pub mod version;
 
-use super::routes::Routes;
+use super::{
+    error::{ApiError, ApiResult},
+    routes::Routes,
+};
+use crate::{
+    app::App,
+    caller::Origin,
+    room::{Judged, NotJudged, RoomError},
+};
 
 /// Every endpoint of the server-server API.
 #[must_use]
@@ -17,4 +37,60 @@ pub fn routes(routes: Routes) -> Routes {
         .add(version::version)
         .add(directory::directory)
         .add(profile::profile)
+        .add(send::send)
+        .add(make_join::make_join)
+        .add(send_join::send_join)
+        .add(make_leave::make_leave)
+        .add(send_leave::send_leave)
+}
+
+/// The text of an event as it goes out, byte for byte.
+fn raw(json: String) -> ApiResult<Box<RawValue>> {
+    RawValue::from_string(json).map_err(|error| ApiError::internal(&error))
+}
+
+/// A server speaks for its own users only.
+fn of_origin(origin: &Origin, user: &UserId) -> ApiResult<()> {
+    if user.server_name() == origin.server_name() {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        ErrorKind::Forbidden,
+        "The user is of another server",
+    ))
+}
+
+/// Takes the membership event of a user of the calling server into the room.
+async fn admit(
+    app: &App,
+    origin: &Origin,
+    room: &RoomSnapshot,
+    (event_id, pdu): (&EventId, &RawValue),
+    membership: &MembershipState,
+) -> ApiResult<Arc<Pdu>> {
+    app.acls.check(room, origin.server_name())?;
+    let event = app
+        .rooms
+        .read_handshake(room, origin.server_name(), membership, pdu)
+        .await?;
+    if event.event_id() != event_id {
+        return Err(RoomError::InvalidParam("the event has another id".to_owned()).into());
+    }
+    let event = app.key_ring.verify(event).await.map_err(|error| {
+        ApiError::new(
+            StatusCode::FORBIDDEN,
+            ErrorKind::Forbidden,
+            error.to_string(),
+        )
+    })?;
+    let pdu = event.to_pdu();
+    match app.rooms.receive(room.no, event, None).await {
+        Ok(Judged::Accepted | Judged::Known) => Ok(pdu),
+        Ok(Judged::Rejected(reason) | Judged::SoftFailed(reason)) => {
+            Err(RoomError::Unauthorized(reason).into())
+        }
+        Err(NotJudged::Room(error)) => Err(error.into()),
+        Err(error) => Err(RoomError::InvalidParam(error.to_string()).into()),
+    }
 }

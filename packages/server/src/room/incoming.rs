@@ -93,7 +93,7 @@ impl Rooms {
         event: Verified,
         state_before: Option<StateSet>,
     ) -> Result<Judged, NotJudged> {
-        let pdu = Arc::new(event.into_pdu());
+        let pdu = event.to_pdu();
         for _ in 0..MAX_TRIES {
             let turn = self.turn(room).await?;
             let Some(head) = turn.clone() else { continue };
@@ -230,6 +230,28 @@ impl Rooms {
             Ok(found)
         } else {
             Err(NotJudged::AuthEvents(unknown))
+        }
+    }
+
+    /// The state before an event whose past is known.
+    pub(super) async fn state_before(
+        &self,
+        room: &RoomSnapshot,
+        pdu: &Pdu,
+    ) -> Result<StateSet, RoomError> {
+        let found = self.events_by_id(room, pdu.prev_events()).await?;
+        let groups: HashSet<i64> = found.iter().map(|event| event.group).collect();
+        let mut states = Vec::with_capacity(groups.len());
+        for group in groups {
+            states.push(if group == room.group {
+                current_set(room)
+            } else {
+                self.stored_state(room.no, group).await?.set
+            });
+        }
+        match states.as_slice() {
+            [] => Ok(StateSet::new()),
+            states => self.resolve(room, states, None).await,
         }
     }
 
@@ -388,11 +410,10 @@ impl Rooms {
                 .find(|pdu| *pdu.kind() == TimelineEventType::RoomCreate && !pdu.rejected());
             named.extend(create.map(|pdu| &**pdu));
             let allowed = auth::authorize_by_auth_events(rules, &event, &named);
-            let pdu = event.into_pdu();
-            let pdu = Arc::new(match allowed {
-                Ok(()) => pdu,
-                Err(_) => pdu.into_rejected(),
-            });
+            let pdu = match allowed {
+                Ok(()) => event.to_pdu(),
+                Err(_) => Arc::new(event.to_rejected()),
+            };
             draft.put_aside(Arc::clone(&pdu), pdu.rejected(), 0);
             known.insert(pdu.event_id().to_owned(), pdu);
         }

@@ -122,6 +122,24 @@ impl Rooms {
         Ok(())
     }
 
+    /// The same for a user of another server, of whom is known which rooms of this one they are in.
+    pub(super) async fn authority_for(
+        &self,
+        snapshot: &RoomSnapshot,
+        user: &UserId,
+    ) -> Result<Option<OwnedUserId>, RoomError> {
+        let mut rooms = Vec::new();
+        for room_id in allowed_rooms(snapshot) {
+            let room = self.sync().room_by_id(&room_id).await?;
+            if room.is_some_and(|room| !room.local_joined.is_empty() && room.is_joined(user)) {
+                rooms.push(room_id);
+            }
+        }
+        self.join_authority(snapshot, user, |room_id| {
+            rooms.iter().any(|room| room == room_id)
+        })
+    }
+
     /// Who of this server lets the user into a restricted room; none where nobody needs to.
     ///
     /// [Spec](https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms)
@@ -156,4 +174,20 @@ impl Rooms {
             .map(Some)
             .ok_or(RoomError::UnableToGrantJoin)
     }
+}
+
+/// The rooms whose members a restricted room lets in.
+fn allowed_rooms(snapshot: &RoomSnapshot) -> Vec<OwnedRoomId> {
+    let rule = snapshot
+        .get(&StateEventType::RoomJoinRules, "")
+        .and_then(|event| event.pdu.content_as::<RoomJoinRulesEventContent>())
+        .map(|content| content.join_rule);
+    let Some(JoinRule::Restricted(rule) | JoinRule::KnockRestricted(rule)) = rule else {
+        return Vec::new();
+    };
+    let rooms = rule.allow.into_iter().filter_map(|allow| match allow {
+        AllowRule::RoomMembership(condition) => Some(condition.room_id),
+        _ => None,
+    });
+    rooms.collect()
 }

@@ -131,7 +131,7 @@ impl Rooms {
     }
 
     /// The events of some states and of their auth chains.
-    async fn auth_graph(
+    pub(super) async fn auth_graph(
         &self,
         room: &RoomSnapshot,
         states: &[StateSet],

@@ -6,5 +6,6 @@ mod outbound;
 mod pair;
 mod pdu;
 mod query;
+mod resident;
 mod rotation;
 mod x_matrix;

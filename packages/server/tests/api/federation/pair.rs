@@ -1,6 +1,10 @@
 //! Servers with names, certificates and open sockets.
 
-use std::path::PathBuf;
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::atomic::{AtomicU16, Ordering},
+};
 
 use http::Method;
 use matryx_server::{serve::Server, signing_key::SigningKey};
@@ -28,6 +32,19 @@ pub(super) fn fixture(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// An address that nothing listens on. Its port is none of those that the system gives out, so that
+/// no other socket gets it meanwhile.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 100).unwrap() * 200;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 200;
+        if let Ok(free) = TcpListener::bind(("127.0.0.1", port)) {
+            return free.local_addr().unwrap();
+        }
+    }
+}
+
 impl Peer {
     /// A server that trusts the tests' authority and may reach this machine.
     pub(super) async fn start() -> Self {
@@ -36,12 +53,19 @@ impl Peer {
 
     /// The same, changed before it starts.
     pub(super) async fn start_with(change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
+        Self::start_at("127.0.0.1", change).await
+    }
+
+    /// The same, under another name for this machine.
+    pub(super) async fn start_at(
+        host: &str,
+        change: impl FnOnce(ServerBuilder) -> ServerBuilder,
+    ) -> Self {
         // The name has the port, and must be known before the server starts.
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let address = free.local_addr().unwrap();
+        let address = free_address();
         let (certificate, key) = (fixture("server.crt"), fixture("server.key"));
         let builder = TestServer::configure()
-            .set("server_name", address.to_string())
+            .set("server_name", format!("{host}:{}", address.port()))
             .set(
                 "listen",
                 format!("client+federation={address},tls={certificate}:{key}"),
@@ -49,7 +73,6 @@ impl Peer {
             .set("tls.extra_ca_files", fixture("ca.crt"))
             .set("federation.deny_ip_ranges", "[]");
         let server = Box::pin(change(builder).start()).await;
-        drop(free);
         let open = Server::open(server.app.clone()).await.unwrap();
         let key = SigningKey::load(&server.app.data_dir.signing_key_file()).unwrap();
         Self {

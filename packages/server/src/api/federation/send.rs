@@ -1,0 +1,53 @@
+//! `PUT /_matrix/federation/v1/send/{txnId}`
+//! [Spec](https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1sendtxnid)
+
+use axum::extract::State;
+use http::StatusCode;
+use ruma::api::{
+    error::ErrorKind,
+    federation::transactions::send_transaction_message::v1::{Request, Response},
+};
+
+use crate::{
+    api::{
+        error::{ApiError, ApiResult},
+        extract::Call,
+    },
+    app::App,
+    federation::inbound,
+};
+
+/// The most events of a transaction.
+const MAX_PDUS: usize = 50;
+/// The most ephemeral messages of a transaction.
+const MAX_EDUS: usize = 100;
+
+/// Takes the events of a transaction, each judged on its own.
+pub async fn send(
+    State(app): State<App>,
+    Call {
+        caller, request, ..
+    }: Call<Request>,
+) -> ApiResult<Response> {
+    if request.pdus.len() > MAX_PDUS || request.edus.len() > MAX_EDUS {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            ErrorKind::InvalidParam,
+            "A transaction has at most 50 PDUs and 100 EDUs",
+        ));
+    }
+    let origin = caller.server_name().to_owned();
+    if request.origin != origin {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            ErrorKind::Forbidden,
+            "The transaction is of another server",
+        ));
+    }
+    // A server that hangs up must not stop the work half-way.
+    let work = app.tasks.clone().spawn(async move {
+        inbound::receive_all(&app.rooms, &app.key_ring, &app.acls, &origin, request.pdus).await
+    });
+    let pdus = work.await.map_err(|error| ApiError::unavailable(&error))?;
+    Ok(Response::new(pdus))
+}

@@ -1,0 +1,3 @@
+//! What this server does for others, and with what they send.
+
+pub mod inbound;
