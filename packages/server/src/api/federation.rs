@@ -6,9 +6,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use matryx_entity::{pdu::Pdu, room_snapshot::RoomSnapshot};
-use ruma::{EventId, UserId, api::error::ErrorKind, events::room::member::MembershipState};
+use ruma::{EventId, UserId, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 
 pub mod directory;
@@ -54,11 +53,7 @@ fn of_origin(origin: &Origin, user: &UserId) -> ApiResult<()> {
     if user.server_name() == origin.server_name() {
         return Ok(());
     }
-    Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        ErrorKind::Forbidden,
-        "The user is of another server",
-    ))
+    Err(ApiError::forbidden("The user is of another server"))
 }
 
 /// Takes the membership event of a user of the calling server into the room.
@@ -77,13 +72,8 @@ async fn admit(
     if event.event_id() != event_id {
         return Err(RoomError::InvalidParam("the event has another id".to_owned()).into());
     }
-    let event = app.key_ring.verify(event).await.map_err(|error| {
-        ApiError::new(
-            StatusCode::FORBIDDEN,
-            ErrorKind::Forbidden,
-            error.to_string(),
-        )
-    })?;
+    let event = app.key_ring.verify(event).await;
+    let event = event.map_err(|error| ApiError::forbidden(error.to_string()))?;
     let pdu = event.to_pdu();
     match app.rooms.receive(room.no, event, None).await {
         Ok(Judged::Accepted | Judged::Known) => Ok(pdu),

@@ -30,8 +30,7 @@ pub async fn make_join(
     let room = app.rooms.resident(&request.room_id).await?;
     app.acls.check(&room, caller.server_name())?;
     if !request.ver.contains(&room.version) {
-        return Err(ApiError::new(
-            http::StatusCode::BAD_REQUEST,
+        return Err(ApiError::bad_request(
             ErrorKind::IncompatibleRoomVersion(IncompatibleRoomVersionErrorData::new(
                 room.version.clone(),
             )),

@@ -2,11 +2,7 @@
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1sendtxnid)
 
 use axum::extract::State;
-use http::StatusCode;
-use ruma::api::{
-    error::ErrorKind,
-    federation::transactions::send_transaction_message::v1::{Request, Response},
-};
+use ruma::api::federation::transactions::send_transaction_message::v1::{Request, Response};
 
 use crate::{
     api::{
@@ -30,19 +26,13 @@ pub async fn send(
     }: Call<Request>,
 ) -> ApiResult<Response> {
     if request.pdus.len() > MAX_PDUS || request.edus.len() > MAX_EDUS {
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            ErrorKind::InvalidParam,
+        return Err(ApiError::invalid_param(
             "A transaction has at most 50 PDUs and 100 EDUs",
         ));
     }
     let origin = caller.server_name().to_owned();
     if request.origin != origin {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            ErrorKind::Forbidden,
-            "The transaction is of another server",
-        ));
+        return Err(ApiError::forbidden("The transaction is of another server"));
     }
     // A server that hangs up must not stop the work half-way.
     let work = app.tasks.clone().spawn(async move {
