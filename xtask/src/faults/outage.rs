@@ -39,7 +39,7 @@ const WRITING: Duration = Duration::from_secs(2);
 /// How long the database is away: longer than the server waits for it.
 const OUTAGE: Duration = Duration::from_secs(8);
 /// Longest time for any answer while the database is away.
-const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Longest time until everything works again.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(30);
 /// Longest wait for the database's start.
