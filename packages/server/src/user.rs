@@ -29,6 +29,7 @@ mod session;
 mod shared_secret;
 mod tag;
 mod token_cache;
+mod web_stage;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -55,6 +56,7 @@ pub use self::{
     rooms::{RoomsFailed, UserRooms},
     session::{NewSession, Session},
     shared_secret::SharedSecretRequest,
+    web_stage::WebStage,
 };
 use self::{
     activity::Activity, chores::Chores, password::Passwords, profile_cache::ProfileCache,

@@ -40,6 +40,7 @@ impl Users {
             name: operation,
             user: Some(&user),
             flows: vec![vec![AuthType::Password]],
+            admin_token: None,
         };
         self.prove(operation, auth).await
     }

@@ -38,10 +38,10 @@ impl Users {
         }
     }
 
-    /// Is the token of the first administrator waiting to be used?
-    pub(super) async fn awaits_first_admin(&self) -> Result<bool, UserError> {
+    /// The token of the first administrator, while it waits to be used.
+    pub(super) async fn awaited_admin_token(&self) -> Result<Option<String>, UserError> {
         let setup = self.setup().await?;
-        Ok(setup.is_some_and(|setup| setup.first_admin_token.is_some()))
+        Ok(setup.and_then(|setup| setup.first_admin_token))
     }
 
     /// Withdraws the token in the commit that makes an administrator.

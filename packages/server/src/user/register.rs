@@ -78,7 +78,11 @@ impl Users {
         account: NewAccount,
         auth: Option<&AuthData>,
     ) -> Result<Registered, UserError> {
-        let flows = self.registration_flows().await?;
+        let flows = self.registration_flows();
+        let admin_token = self.awaited_admin_token().await?;
+        if flows.is_empty() && admin_token.is_none() {
+            return Err(UserError::RegistrationClosed);
+        }
         // What can't succeed is refused before the newcomer goes through the flow.
         if let Some(name) = &account.username {
             self.check_name(name).await?;
@@ -90,6 +94,7 @@ impl Users {
             name: REGISTER,
             user: None,
             flows: flows.clone(),
+            admin_token: admin_token.clone(),
         };
         let proven = self.prove(operation(), auth).await?;
         let password = account
@@ -180,24 +185,14 @@ impl Users {
             .await
     }
 
-    /// The flows of a newcomer.
-    async fn registration_flows(&self) -> Result<Vec<Vec<AuthType>>, UserError> {
+    /// The flows of a newcomer; none while registration is closed.
+    fn registration_flows(&self) -> Vec<Vec<AuthType>> {
         let config = &self.inner.config.registration;
-        let mut flows = Vec::new();
-        if config.enabled {
-            for flow in &config.flows {
-                let stages = flow.stages.iter();
-                flows.push(stages.map(|stage| AuthType::from(stage.as_str())).collect());
-            }
-        }
-        let by_token = vec![AuthType::RegistrationToken];
-        if !flows.contains(&by_token) && self.awaits_first_admin().await? {
-            flows.push(by_token);
-        }
-        if flows.is_empty() {
-            return Err(UserError::RegistrationClosed);
-        }
-        Ok(flows)
+        let open = config.flows.iter().filter(|_| config.enabled);
+        let stages = open.map(|flow| flow.stages.iter());
+        stages
+            .map(|stages| stages.map(|stage| AuthType::from(stage.as_str())).collect())
+            .collect()
     }
 
     async fn start_again(&self, operation: Operation<'_>) -> Result<Registered, UserError> {

@@ -15,6 +15,7 @@ mod register;
 mod registration_token;
 mod shared_secret;
 mod tags;
+mod web;
 mod whoami;
 
 use serde_json::{Value, json};

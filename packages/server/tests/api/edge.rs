@@ -2,6 +2,8 @@
 
 mod bodies;
 mod cors;
+mod crowds;
+mod floods;
 mod health;
 mod hostile;
 mod limits;

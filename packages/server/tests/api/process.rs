@@ -3,3 +3,4 @@
 mod full_disk;
 mod start;
 mod stop;
+mod surroundings;

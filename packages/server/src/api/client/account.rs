@@ -20,6 +20,7 @@ pub mod register;
 pub mod shared_secret;
 pub mod tags;
 pub mod validity;
+pub mod web;
 pub mod whoami;
 
 use crate::api::routes::Routes;
@@ -46,6 +47,8 @@ fn sessions(routes: Routes) -> Routes {
         .add(register::register)
         .add(available::available)
         .add(validity::validity)
+        .add(web::page)
+        .add(web::submit)
         .add(shared_secret::nonce)
         .add(shared_secret::register)
         .add(login::login_types)

@@ -63,3 +63,24 @@ async fn is_withdrawn_when_somebody_is_made_administrator_otherwise() {
     assert_eq!(server.app.users.first_admin_token().await.unwrap(), None);
     challenge(&register(&server, "root", &token).await);
 }
+
+#[tokio::test]
+async fn lets_nobody_else_past_a_stage() {
+    let server = TestServer::configure()
+        .set(
+            "registration.flows",
+            "m.login.registration_token+m.login.terms",
+        )
+        .set("registration.tokens", "welcome")
+        .set(
+            "registration.terms",
+            "[{ id = 'terms', title = 'Terms', url = 'https://test.example/terms' }]",
+        )
+        .start()
+        .await;
+    let asked = challenge(&register(&server, "alice", "welcome").await);
+    assert_eq!(asked["completed"], json!(["m.login.registration_token"]));
+    let admin_token = server.first_admin_token.clone().unwrap();
+    let answer = register(&server, "root", &admin_token).await.ok();
+    assert!(is_admin(&server, answer["user_id"].as_str().unwrap()).await);
+}

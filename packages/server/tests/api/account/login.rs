@@ -1,7 +1,10 @@
 //! `GET` and `POST /_matrix/client/v3/login`
 
+use std::time::Duration;
+
 use ruma::UserId;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::log_in;
 use crate::support::{Answer, TestServer, TestUser};
@@ -74,6 +77,38 @@ async fn answers_every_wrong_login_the_same() {
     });
     let answer = post(&server, &email).await;
     assert_eq!(answer.error(403, "M_FORBIDDEN"), body);
+}
+
+/// How long a wrong login takes, in the middle of many.
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[tokio::test]
+async fn a_wrong_login_takes_as_long_for_an_account_as_for_none() {
+    let builder = TestServer::configure().set("password.argon2.memory", "4 MiB");
+    let server = builder.start().await;
+    server.register("alice").await;
+    let time = async |name: &str| {
+        let began = Instant::now();
+        let answer = log_in(&server, name, "wrong").await;
+        answer.error(403, "M_FORBIDDEN");
+        began.elapsed()
+    };
+    // A busy machine spoils a round, but not all of them; a shortcut would show in each.
+    for _ in 0..20 {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for _ in 0..15 {
+            known.push(time("alice").await);
+            unknown.push(time("nobody").await);
+        }
+        let (known, unknown) = (median(known), median(unknown));
+        if known.abs_diff(unknown) <= known.max(unknown) / 10 {
+            return;
+        }
+    }
+    panic!("the time tells whether there is an account");
 }
 
 #[tokio::test]

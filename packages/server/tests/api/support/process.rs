@@ -35,6 +35,8 @@ const SETTINGS: [&str; 6] = [
 pub(crate) struct Launch {
     folder: PathBuf,
     settings: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
+    umask: &'static str,
 }
 
 impl Launch {
@@ -43,6 +45,8 @@ impl Launch {
         let launch = Self {
             folder: folder.to_owned(),
             settings: SETTINGS.map(str::to_owned).to_vec(),
+            environment: Vec::new(),
+            umask: "022",
         };
         launch.set("server_name=test.example")
     }
@@ -50,6 +54,18 @@ impl Launch {
     /// Sets a key of the configuration; the last setting of a key counts.
     pub(crate) fn set(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn environment(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
+    /// Starts it with another mask for the modes of new files.
+    pub(crate) fn umask(mut self, umask: &'static str) -> Self {
+        self.umask = umask;
         self
     }
 
@@ -66,7 +82,9 @@ impl Launch {
     fn command(&self) -> Command {
         // A write beyond a limit of file sizes must fail and not kill.
         let mut command = Command::new("sh");
-        command.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#]);
+        let script = r#"trap "" XFSZ; umask "$0"; exec "$@""#;
+        command.args(["-c", script, self.umask]);
+        command.envs(self.environment.iter().copied());
         command.arg(env!("CARGO_BIN_EXE_matryx"));
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
         for setting in &self.settings {
