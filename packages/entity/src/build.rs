@@ -4,6 +4,7 @@
 //! from a template. The content is turned into text once; the content hash, the signature, the
 //! event id and the stored form are all made from that text, because this runs for every message.
 
+mod elsewhere;
 mod text;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use ruma::{
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+pub use self::elsewhere::{ToldPlace, build_elsewhere};
 use self::text::{Text, quoted};
 use crate::{
     canonical::{self, CanonicalError},
@@ -130,20 +132,21 @@ impl EventSigner {
         Self { server_name, key }
     }
 
-    /// Adds this server's signature to the join of a user whom one of its own users lets into a
-    /// restricted room: the only events of others that it signs.
+    /// Adds this server's signature to an event of another: to the join of a user whom one of its
+    /// own users lets into a restricted room, and to the invite of one of its own users. It signs
+    /// no other events of others.
     ///
     /// # Errors
     /// The event lacks what every event has.
-    pub fn cosign_join(
+    pub fn cosign(
         &self,
-        join: &mut CanonicalJsonObject,
+        event: &mut CanonicalJsonObject,
         rules: &RoomVersionRules,
     ) -> Result<(), ruma::signatures::JsonError> {
         ruma::signatures::hash_and_sign_event(
             self.server_name.as_str(),
             &*self.key,
-            join,
+            event,
             &rules.redaction,
         )
     }

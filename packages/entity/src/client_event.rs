@@ -6,12 +6,12 @@
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#room-event-format)
 
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, RoomId,
-    TransactionId, UserId,
+    CanonicalJsonObject, CanonicalJsonValue, EventId, MilliSecondsSinceUnixEpoch, OwnedUserId,
+    RoomId, TransactionId, UserId,
     events::{TimelineEventType, room::member::MembershipState},
     serde::Raw,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{canonical, pdu::Pdu, timeline::TimelineEvent};
@@ -159,6 +159,31 @@ pub fn to_stripped_raw<T>(pdu: &Pdu) -> Raw<T> {
         state_key: pdu.state_key().unwrap_or_default(),
         kind: pdu.kind(),
     }))
+}
+
+/// The stripped form of a state event that another server sent, whole or stripped already; none
+/// if it is no state event.
+pub fn strip<T>(json: &str) -> Option<Raw<T>> {
+    let event: ForeignState<'_> = serde_json::from_str(json).ok()?;
+    if !event.content.get().starts_with('{') {
+        return None;
+    }
+    Some(raw(to_raw_value(&StrippedEvent {
+        content: event.content,
+        sender: &event.sender,
+        state_key: &event.state_key,
+        kind: &event.kind,
+    })))
+}
+
+#[derive(Deserialize)]
+struct ForeignState<'a> {
+    #[serde(borrow)]
+    content: &'a RawValue,
+    sender: OwnedUserId,
+    state_key: String,
+    #[serde(rename = "type")]
+    kind: TimelineEventType,
 }
 
 /// Clients find `redacts` in both places, wherever the room version has it.

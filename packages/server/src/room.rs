@@ -7,17 +7,18 @@
 
 use std::{future::Future, sync::Arc};
 
-use matryx_client::sync::SyncEngine;
+use matryx_client::{federation::Federation, sync::SyncEngine};
 use matryx_entity::{
     build::EventSigner, clock::Clock, room_no::RoomNo, room_snapshot::RoomSnapshot,
 };
 use matryx_surrealdb::Store;
-use ruma::{OwnedServerName, RoomId, RoomVersionId, ServerName};
+use ruma::{OwnedServerName, RoomId, RoomVersionId, ServerName, UserId};
 use tokio_util::task::TaskTracker;
 
 pub mod acl;
 mod alias;
 mod apart;
+mod aside;
 mod canonical_alias;
 mod context;
 mod create;
@@ -44,6 +45,7 @@ mod queue;
 mod reader;
 mod receipt;
 mod redaction;
+mod remote;
 mod resident;
 mod send;
 mod state_at;
@@ -67,11 +69,15 @@ pub use self::{
     messages::{Page, PageRequest},
     moderation::Sanction,
     receipt::ReadMark,
+    remote::{ReceivedInvite, Refusal},
     resident::{MembershipTemplate, RoomBefore, servers_in},
     send::Sent,
     state_read::StateForm,
 };
-use self::{directory::Listings, in_flight::InFlight, queue::Queues, receipt::ReadTurns};
+use self::{
+    directory::Listings, in_flight::InFlight, queue::Queues, receipt::ReadTurns, remote::Entrances,
+};
+use crate::key::KeyRing;
 
 /// The room domain. Cheap to clone.
 #[derive(Clone)]
@@ -91,6 +97,10 @@ pub struct RoomDependencies {
     pub clock: Arc<dyn Clock>,
     /// The version of rooms whose creator does not choose one.
     pub default_version: RoomVersionId,
+    /// The way to other homeservers.
+    pub federation: Federation,
+    /// The signing keys of all servers.
+    pub key_ring: KeyRing,
     /// Runs what must not stop when the caller goes away.
     pub tasks: TaskTracker,
 }
@@ -102,6 +112,7 @@ struct Inner {
     in_flight: InFlight,
     listings: Arc<Listings>,
     read_turns: ReadTurns,
+    entrances: Entrances,
 }
 
 impl Rooms {
@@ -117,6 +128,7 @@ impl Rooms {
                 in_flight: InFlight::default(),
                 listings,
                 read_turns: ReadTurns::default(),
+                entrances: Entrances::default(),
             }),
         }
     }
@@ -153,6 +165,10 @@ impl Rooms {
             .room_no(room_id)
             .await?
             .ok_or_else(|| RoomError::UnknownRoom(room_id.to_owned()))
+    }
+
+    fn is_ours(&self, user: &UserId) -> bool {
+        user.server_name() == self.server_name()
     }
 
     /// Runs a change to its end even if the caller goes away in the middle: a client that

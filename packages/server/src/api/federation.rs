@@ -11,6 +11,7 @@ use ruma::{EventId, UserId, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 
 pub mod directory;
+pub mod invite;
 pub mod make_join;
 pub mod make_leave;
 pub mod profile;
@@ -37,6 +38,7 @@ pub fn routes(routes: Routes) -> Routes {
         .add(directory::directory)
         .add(profile::profile)
         .add(send::send)
+        .add(invite::invite)
         .add(make_join::make_join)
         .add(send_join::send_join)
         .add(make_leave::make_leave)
@@ -73,7 +75,7 @@ async fn admit(
         return Err(RoomError::InvalidParam("the event has another id".to_owned()).into());
     }
     let event = app.key_ring.verify(event).await;
-    let event = event.map_err(|error| ApiError::forbidden(error.to_string()))?;
+    let event = event.map_err(|error| ApiError::invalid_param(error.to_string()))?;
     let pdu = event.to_pdu();
     match app.rooms.receive(room.no, event, None).await {
         Ok(Judged::Accepted | Judged::Known) => Ok(pdu),

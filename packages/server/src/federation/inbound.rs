@@ -43,6 +43,10 @@ pub async fn receive_all(
             continue;
         };
         let Ok(room) = rooms.resident(&room_id).await else {
+            match rooms.hear_from_outside(origin, &room_id, &pdu).await {
+                Ok(heard) => results.extend(heard.map(|event_id| (event_id, Ok(())))),
+                Err(error) => tracing::info!(%origin, %room_id, %error, "an event is dropped"),
+            }
             continue;
         };
         let Ok(event) = Unverified::parse(pdu.get(), &room.version) else {

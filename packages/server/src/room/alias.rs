@@ -25,11 +25,24 @@ pub struct AliasTarget {
 }
 
 impl Rooms {
-    /// Where an alias leads, and who can help to get there. One query.
+    /// Where an alias leads, and who can help to get there. One query, or a request to the alias's
+    /// server.
     ///
     /// # Errors
-    /// 404 for an alias that nobody made, and for every alias of another server.
+    /// 404 for an alias that nobody made; 502 if its server can't be asked.
     pub async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<AliasTarget, RoomError> {
+        if alias.server_name() == self.server_name() {
+            self.resolve_own_alias(alias).await
+        } else {
+            self.resolve_elsewhere(alias).await
+        }
+    }
+
+    /// Where an alias of this server leads. One query.
+    ///
+    /// # Errors
+    /// 404 for any other.
+    pub async fn resolve_own_alias(&self, alias: &RoomAliasId) -> Result<AliasTarget, RoomError> {
         let record = self.local_alias(alias).await?;
         let record = record.ok_or_else(|| RoomError::UnknownAlias(alias.to_owned()))?;
         let room = self.sync().room(record.room).await?;

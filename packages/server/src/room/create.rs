@@ -1,5 +1,6 @@
 //! Creating a room: all of its first events in one commit.
 
+use futures_util::future::join_all;
 use matryx_entity::{
     build::{self, EventTemplate},
     canonical, key,
@@ -93,13 +94,23 @@ impl Rooms {
         if request.invite_3pid > 0 {
             return Err(RoomError::NoIdentityServer);
         }
-        for user in &request.invite {
+        for user in request.invite.iter().filter(|user| self.is_ours(user)) {
             self.check_invitee(user).await?;
         }
         let alias = self.new_alias(&request).await?;
+        let room_id = self.create_once(&request, alias.as_deref()).await?;
+        self.invite_others(&request, &room_id).await?;
+        Ok(room_id)
+    }
+
+    async fn create_once(
+        &self,
+        request: &CreateRoom,
+        alias: Option<&RoomAliasId>,
+    ) -> Result<OwnedRoomId, RoomError> {
         let mut ts = self.clock().now();
         for _ in 1..MAX_TRIES {
-            match self.create_at(&request, alias.as_deref(), ts).await {
+            match self.create_at(request, alias, ts).await {
                 // From version 12 on the id of a room is the hash of its first event: two alike
                 // rooms of one millisecond would be one.
                 Err(RoomError::Store(StoreError::Exists { .. })) => {
@@ -108,7 +119,7 @@ impl Rooms {
                 outcome => return outcome,
             }
         }
-        self.create_at(&request, alias.as_deref(), ts).await
+        self.create_at(request, alias, ts).await
     }
 
     async fn create_at(
@@ -310,16 +321,36 @@ impl Rooms {
     async fn invites(&self, request: &CreateRoom) -> Result<Vec<Intent>, RoomError> {
         let creator = &request.creator;
         let mut intents = Vec::with_capacity(request.invite.len());
-        for user in &request.invite {
-            let mut content = content(&MembershipState::Invite, None);
+        for user in request.invite.iter().filter(|user| self.is_ours(user)) {
+            let mut content = invite(request);
             self.add_profile(&mut content, user).await?;
-            if request.is_direct {
-                content.insert("is_direct".to_owned(), CanonicalJsonValue::Bool(true));
-            }
             intents.push(intent(creator, user, content));
         }
         Ok(intents)
     }
+
+    /// Invites the users of other servers, all at once: their servers are asked first, and can only
+    /// be asked about a room that exists. Whoever can't be invited now can be later.
+    async fn invite_others(&self, request: &CreateRoom, room_id: &RoomId) -> Result<(), RoomError> {
+        let room = self.room_no(room_id).await?;
+        let others = request.invite.iter().filter(|user| !self.is_ours(user));
+        let invites = others.map(async |user| {
+            let invited = self.invite_now(room, &request.creator, user, invite(request));
+            if let Err(error) = invited.await {
+                tracing::warn!(%room_id, %user, %error, "a user is not invited to a new room");
+            }
+        });
+        join_all(invites).await;
+        Ok(())
+    }
+}
+
+fn invite(request: &CreateRoom) -> CanonicalJsonObject {
+    let mut content = content(&MembershipState::Invite, None);
+    if request.is_direct {
+        content.insert("is_direct".to_owned(), CanonicalJsonValue::Bool(true));
+    }
+    content
 }
 
 /// The events of `initial_state`. Membership and the create event are not for it to set.

@@ -1,6 +1,6 @@
 //! Why something in a room did not happen.
 
-use matryx_client::sync::SyncError;
+use matryx_client::{federation::FederationError, sync::SyncError};
 use matryx_entity::{
     auth::AuthError, build::BuildError, canonical::CanonicalError, format::FormatError,
     pdu::MalformedPdu, redact::RedactError, resolve::ResolveError,
@@ -8,6 +8,8 @@ use matryx_entity::{
 };
 use matryx_surrealdb::StoreError;
 use ruma::{OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedServerName, OwnedUserId};
+
+use super::Refusal;
 
 /// A reason, for the edge to turn into a status and an errcode.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +53,23 @@ pub enum RoomError {
     /// The invited user wants no invites.
     #[error("User {0} does not want to be invited")]
     InviteBlocked(OwnedUserId),
-    /// The thing lives on another server, which can't be reached from here.
+    /// The thing lives on another server, which is not asked.
     #[error("Server {0} can't be reached")]
     UnreachableServer(OwnedServerName),
+    /// Another server that is needed for this can't be reached.
+    #[error("{0}")]
+    Unreachable(#[source] Box<FederationError>),
+    /// Another server that is needed for this refuses it.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// Another server that is needed for this does not answer as it should.
+    #[error("{server} gave an answer that can't be used: {reason}")]
+    BadAnswer {
+        /// The server.
+        server: OwnedServerName,
+        /// What is wrong with its answer.
+        reason: String,
+    },
     /// The auth rules of the room's version say no.
     #[error("{0}")]
     Unauthorized(#[from] AuthError),

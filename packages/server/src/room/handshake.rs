@@ -54,9 +54,7 @@ impl Rooms {
             return Err(invalid("the event is about somebody else"));
         }
         if member.sender.server_name() != origin {
-            return Err(RoomError::Forbidden(
-                "the event is of a user of another server".to_owned(),
-            ));
+            return Err(invalid("the event is of a user of another server"));
         }
         let authority = member.content.join_authorised_via_users_server;
         let authority = authority.filter(|user| user.server_name() == self.server_name());
@@ -72,12 +70,12 @@ impl Rooms {
             let rules = room_versions::rules(&room.version)?;
             let signer = &self.inner.deps.signer;
             signer
-                .cosign_join(&mut object, rules)
+                .cosign(&mut object, rules)
                 .map_err(|error| bad(&error))?;
         }
         let text = canonical::to_text(&object);
         let event = Unverified::parse(&text, &room.version).map_err(|error| match error {
-            PduError::Unsigned { .. } => RoomError::Forbidden(error.to_string()),
+            PduError::Unsigned { .. } => RoomError::InvalidParam(error.to_string()),
             malformed => bad(&malformed),
         })?;
         if event.room_id() != room.room_id {

@@ -346,89 +346,7 @@ impl Rooms {
             Some(&*event.pdu)
         }))
     }
-
-    /// Keeps events that have no place in the timeline: of a state or an auth chain that another
-    /// server told us. Those that their own auth events do not allow are kept as rejected.
-    ///
-    /// # Errors
-    /// [`NotJudged::AuthEvents`] when a chain has a hole; what stands on it is not kept, all else
-    /// is.
-    pub async fn keep_aside(&self, room: RoomNo, events: Vec<Verified>) -> Result<(), NotJudged> {
-        let turn = self.turn(room).await?;
-        let Some(head) = turn.clone() else {
-            return Err(RoomError::Busy.into());
-        };
-        if !in_flight::succeeded(head.outcome.clone()).await {
-            return Err(RoomError::Busy.into());
-        }
-        self.keep_aside_in(turn, head, events).await
-    }
-
-    pub(super) async fn keep_aside_in(
-        &self,
-        turn: Turn,
-        head: Head,
-        events: Vec<Verified>,
-    ) -> Result<(), NotJudged> {
-        let snapshot = head.snapshot.clone();
-        let rules = room_versions::rules(&snapshot.version).map_err(RoomError::from)?;
-        let ids: Vec<OwnedEventId> = events
-            .iter()
-            .flat_map(|event| {
-                let authority = event.auth_events().iter().cloned();
-                authority.chain([event.event_id().to_owned()])
-            })
-            .collect::<HashSet<_>>()
-            .into_iter()
-            .collect();
-        let mut known: HashMap<OwnedEventId, Arc<Pdu>> = HashMap::with_capacity(ids.len());
-        for ids in ids.chunks(BATCH) {
-            for event in self.events_by_id(&snapshot, ids).await? {
-                known.insert(event.pdu.event_id().to_owned(), Arc::clone(&event.pdu));
-            }
-        }
-        let mut draft = Draft::new(self, head);
-        let mut holes = Vec::new();
-        for event in in_order(events) {
-            if known.contains_key(event.event_id()) || *event.room_id() != *snapshot.room_id {
-                continue;
-            }
-            let mut named: Vec<&Pdu> = Vec::with_capacity(event.auth_events().len() + 1);
-            let mut unknown = Vec::new();
-            for id in event.auth_events() {
-                match known.get(id) {
-                    Some(pdu) => named.push(pdu),
-                    None => unknown.push(id.clone()),
-                }
-            }
-            if !unknown.is_empty() {
-                holes.extend(unknown);
-                continue;
-            }
-            let create = known
-                .values()
-                .find(|pdu| *pdu.kind() == TimelineEventType::RoomCreate && !pdu.rejected());
-            named.extend(create.map(|pdu| &**pdu));
-            let allowed = auth::authorize_by_auth_events(rules, &event, &named);
-            let pdu = match allowed {
-                Ok(()) => event.to_pdu(),
-                Err(_) => Arc::new(event.to_rejected()),
-            };
-            draft.put_aside(Arc::clone(&pdu), pdu.rejected(), 0);
-            known.insert(pdu.event_id().to_owned(), pdu);
-        }
-        let landing = draft.take_off();
-        draft.commit(turn, landing).await?;
-        if holes.is_empty() {
-            Ok(())
-        } else {
-            Err(NotJudged::AuthEvents(holes))
-        }
-    }
 }
-
-/// How many events one query fetches by id.
-const BATCH: usize = 500;
 
 /// The events that an event names as its authority, as far as the current state holds them
 /// all.
@@ -455,35 +373,4 @@ fn stands_on_head(pdu: &Pdu, room: &RoomSnapshot) -> bool {
     !prev.is_empty()
         && prev.len() == room.extremities.len()
         && room.extremities.iter().all(|id| prev.contains(id))
-}
-
-/// The events in an order in which each comes after those that it names as its authority, as far
-/// as they are among them.
-fn in_order(events: Vec<Verified>) -> Vec<Verified> {
-    let mut waiting: HashMap<OwnedEventId, Verified> = events
-        .into_iter()
-        .map(|event| (event.event_id().to_owned(), event))
-        .collect();
-    let mut ordered = Vec::with_capacity(waiting.len());
-    let ids: Vec<OwnedEventId> = waiting.keys().cloned().collect();
-    for id in ids {
-        // Depth first, without recursion: an event goes out once nothing that it names waits.
-        let mut path = vec![id];
-        while let Some(id) = path.last() {
-            let Some(event) = waiting.get(id) else {
-                path.pop();
-                continue;
-            };
-            let mut named = event.auth_events().iter();
-            // An id is a hash of what it names: there are no circles.
-            let next = named.find(|named| waiting.contains_key(*named));
-            if let Some(next) = next.cloned() {
-                path.push(next);
-            } else {
-                let done = path.pop().and_then(|id| waiting.remove(&id));
-                ordered.extend(done);
-            }
-        }
-    }
-    ordered
 }

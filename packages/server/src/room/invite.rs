@@ -18,7 +18,7 @@ use super::{
 
 /// The state that an invited or knocking user may see.
 /// [Spec](https://spec.matrix.org/v1.19/client-server-api/#stripped-state)
-const STRIPPED: [StateEventType; 8] = [
+pub(super) const STRIPPED: [StateEventType; 8] = [
     StateEventType::RoomCreate,
     StateEventType::RoomName,
     StateEventType::RoomAvatar,
@@ -60,17 +60,13 @@ impl Rooms {
         target: &UserId,
         content: CanonicalJsonObject,
     ) -> Result<OwnedEventId, RoomError> {
+        if target.server_name() != self.server_name() {
+            let invited = self.invite_elsewhere(room, sender, target, content);
+            return Box::pin(invited).await;
+        }
         self.check_invitee(target).await?;
         self.act(room, None, |snapshot| {
-            if !snapshot.is_joined(sender) {
-                return Err(RoomError::NotInRoom(snapshot.room_id.clone()));
-            }
-            if snapshot.is_joined(target) {
-                return Err(RoomError::Forbidden(format!(
-                    "{target} is already in the room"
-                )));
-            }
-            if let Some(event_id) = same_member(snapshot, sender, target, &content) {
+            if let Some(event_id) = may_invite(snapshot, sender, target, &content)? {
                 return Ok(Decision::Done(event_id));
             }
             Ok(Decision::send(member_content::intent(
@@ -82,13 +78,8 @@ impl Rooms {
         .await
     }
 
-    /// Can this user be invited at all?
+    /// Can this user of this server be invited at all?
     pub(super) async fn check_invitee(&self, target: &UserId) -> Result<(), RoomError> {
-        if target.server_name() != self.server_name() {
-            return Err(RoomError::UnreachableServer(
-                target.server_name().to_owned(),
-            ));
-        }
         match self.store().get::<User>(&key![target.as_str()]).await? {
             None => Err(RoomError::UnknownUser(target.to_owned())),
             Some(user) if user.deactivated.is_some() => {
@@ -100,6 +91,24 @@ impl Rooms {
             Some(_) => Ok(()),
         }
     }
+}
+
+/// Is there anything to do for an invite? The event that already says it, if there is one.
+pub(super) fn may_invite(
+    room: &RoomSnapshot,
+    sender: &UserId,
+    target: &UserId,
+    content: &CanonicalJsonObject,
+) -> Result<Option<OwnedEventId>, RoomError> {
+    if !room.is_joined(sender) {
+        return Err(RoomError::NotInRoom(room.room_id.clone()));
+    }
+    if room.is_joined(target) {
+        return Err(RoomError::Forbidden(format!(
+            "{target} is already in the room"
+        )));
+    }
+    Ok(same_member(room, sender, target, content))
 }
 
 /// The stripped state for the target of a member event that was just applied to `snapshot`: the

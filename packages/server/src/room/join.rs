@@ -15,52 +15,86 @@ use ruma::{
 };
 
 use super::{
-    RoomError, Rooms,
+    AliasTarget, RoomError, Rooms,
     decision::Decision,
     member_content::{self, content, same_member, set},
+    resident::servers_in,
 };
 
 impl Rooms {
-    /// Joins a room; joining a room twice is no error.
+    /// Joins a room, through another server if nobody of this one is in it; joining a room twice is
+    /// no error. Those who want into one room take turns: who comes second finds it here.
     ///
     /// # Errors
-    /// 404 for a room that this server does not know; 403 by the join rules.
+    /// 404 for a room that nobody knows; 403 by the join rules.
     pub async fn join(
         &self,
         user: OwnedUserId,
-        room_id: OwnedRoomId,
+        target: AliasTarget,
         reason: Option<String>,
     ) -> Result<OwnedRoomId, RoomError> {
-        let room = self.room_no(&room_id).await?;
+        let AliasTarget { room_id, servers } = target;
         let rooms = self.clone();
         self.to_the_end(async move {
             let mut content = content(&MembershipState::Join, reason.as_deref());
             rooms.add_profile(&mut content, &user).await?;
-            rooms.join_now(room, &user, content).await
+            if rooms.join_here(&user, &room_id, &content).await? {
+                return Ok(room_id);
+            }
+            let _turn = rooms.inner.entrances.turn(&room_id).await;
+            if rooms.join_here(&user, &room_id, &content).await? {
+                return Ok(room_id);
+            }
+            let joined = rooms.join_elsewhere(user, &room_id, &servers, content);
+            joined.await.map(|()| room_id)
         })
-        .await?;
-        Ok(room_id)
+        .await
     }
 
-    /// Knocks on a room.
+    /// Joins a room that this server is in. No, if the user can only get in through another.
+    async fn join_here(
+        &self,
+        user: &UserId,
+        room_id: &RoomId,
+        content: &CanonicalJsonObject,
+    ) -> Result<bool, RoomError> {
+        let room = match self.resident(room_id).await {
+            Ok(room) => room,
+            Err(RoomError::UnknownRoom(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match self.join_now(room.no, user, content.clone()).await {
+            Ok(_) => Ok(true),
+            // Somebody of another server may be able to.
+            Err(RoomError::UnableToGrantJoin) if servers_in(&room).len() > 1 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Knocks on a room, through another server if nobody of this one is in it.
     ///
     /// # Errors
-    /// 404 for a room that this server does not know; 403 by the join rules.
+    /// 404 for a room that nobody knows; 403 by the join rules.
     pub async fn knock(
         &self,
         user: OwnedUserId,
-        room_id: OwnedRoomId,
+        target: AliasTarget,
         reason: Option<String>,
     ) -> Result<OwnedRoomId, RoomError> {
-        let room = self.room_no(&room_id).await?;
+        let AliasTarget { room_id, servers } = target;
         let rooms = self.clone();
         self.to_the_end(async move {
             let mut content = content(&MembershipState::Knock, reason.as_deref());
             rooms.add_profile(&mut content, &user).await?;
-            rooms.put_member(room, &user, &user, content).await
+            if let Ok(room) = rooms.resident(&room_id).await {
+                rooms.put_member(room.no, &user, &user, content).await?;
+            } else {
+                let knocked = rooms.knock_elsewhere(user, &room_id, &servers, content);
+                knocked.await?;
+            }
+            Ok(room_id)
         })
-        .await?;
-        Ok(room_id)
+        .await
     }
 
     /// Sends the join of a user with this content; names the user who lets them into a restricted

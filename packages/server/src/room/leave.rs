@@ -28,6 +28,15 @@ impl Rooms {
         let rooms = self.clone();
         self.to_the_end(async move {
             let content = content(&MembershipState::Leave, reason.as_deref());
+            if let Some(now) = rooms.outside(room, &room_id, &user).await? {
+                return match now.membership {
+                    MembershipState::Invite | MembershipState::Knock => {
+                        rooms.leave_elsewhere(user, &room_id, now, content).await
+                    }
+                    MembershipState::Leave => Ok(()),
+                    _ => Err(RoomError::NotInRoom(room_id)),
+                };
+            }
             rooms
                 .act(room, None, |snapshot| {
                     let now = snapshot
@@ -42,10 +51,23 @@ impl Rooms {
                         content.clone(),
                     )))
                 })
-                .await
+                .await?;
+            Ok(())
         })
-        .await?;
-        Ok(())
+        .await
+    }
+
+    /// The membership of a user in a room that this server is not in.
+    async fn outside(
+        &self,
+        room: RoomNo,
+        room_id: &RoomId,
+        user: &UserId,
+    ) -> Result<Option<Member>, RoomError> {
+        if self.resident(room_id).await.is_ok() {
+            return Ok(None);
+        }
+        self.membership_record(room, user).await
     }
 
     /// Forgets a room that the user has left: it is gone from every list and its history with it.

@@ -145,6 +145,8 @@ pub async fn start(
         signer: Arc::new(signer),
         clock: Arc::clone(&clock),
         default_version: config.default_room_version.clone(),
+        federation: federation.clone(),
+        key_ring: key_ring.clone(),
         tasks: tasks.clone(),
     });
     let users = Users::start(UserDependencies {

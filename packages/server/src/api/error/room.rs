@@ -25,6 +25,12 @@ impl From<RoomError> for ApiError {
             | RoomError::UnknownAlias(_)
             | RoomError::UnknownUser(_)
             | RoomError::UnreachableServer(_) => Self::not_found(message),
+            RoomError::Refused(refusal) if refusal.status.is_client_error() => {
+                Self::new(refusal.status, refusal.kind, message)
+            }
+            RoomError::Refused(_) | RoomError::BadAnswer { .. } | RoomError::Unreachable(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, message)
+            }
             RoomError::NotInRoom(_)
             | RoomError::Unauthorized(_)
             | RoomError::Forbidden(_)

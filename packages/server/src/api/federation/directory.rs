@@ -14,6 +14,6 @@ pub async fn directory(
     State(app): State<App>,
     Call { request, .. }: Call<Request>,
 ) -> ApiResult<Response> {
-    let target = app.rooms.resolve_alias(&request.room_alias).await?;
+    let target = app.rooms.resolve_own_alias(&request.room_alias).await?;
     Ok(Response::new(target.room_id, target.servers))
 }

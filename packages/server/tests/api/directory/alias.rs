@@ -142,7 +142,7 @@ async fn refuses_aliases_that_can_not_be() {
         .await;
     anonymous.error(401, "M_MISSING_TOKEN");
     let remote = server.get(&path("#x:elsewhere.example")).send().await;
-    remote.error(404, "M_NOT_FOUND");
+    remote.error(502, "M_UNKNOWN");
 }
 
 #[tokio::test]

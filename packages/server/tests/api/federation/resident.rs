@@ -252,7 +252,7 @@ async fn a_join_is_held_against_its_path_and_its_sender() {
     let mut unsigned = event.clone();
     unsigned["signatures"] = json!({});
     let answer = scene.send("send_join", &id, &unsigned).await;
-    answer.error(403, "M_FORBIDDEN");
+    answer.error(400, "M_INVALID_PARAM");
     let (id, power) = scene.sign(&{
         let mut event = template["event"].clone();
         event["type"] = json!("m.room.power_levels");
@@ -269,7 +269,7 @@ async fn a_join_is_held_against_its_path_and_its_sender() {
         event
     });
     let answer = scene.send("send_join", &id, &for_alice).await;
-    answer.error(403, "M_FORBIDDEN");
+    answer.error(400, "M_INVALID_PARAM");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
     rate_limit::Act,
+    room::AliasTarget,
 };
 
 /// Joins a room by its id.
@@ -18,7 +19,14 @@ pub async fn join_by_id(State(app): State<App>, call: Call<Request>) -> ApiResul
     app.rate_limits.act(Act::Join, &caller)?;
     let room_id = app
         .rooms
-        .join(caller.user_id, request.room_id, request.reason)
+        .join(
+            caller.user_id,
+            AliasTarget {
+                room_id: request.room_id,
+                servers: Vec::new(),
+            },
+            request.reason,
+        )
         .await?;
     Ok(Response::new(room_id))
 }

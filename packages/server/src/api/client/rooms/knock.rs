@@ -16,10 +16,13 @@ pub async fn knock(State(app): State<App>, call: Call<Request>) -> ApiResult<Res
         caller, request, ..
     } = call;
     app.rate_limits.act(Act::Join, &caller)?;
-    let room_id = app.rooms.find(&request.room_id_or_alias).await?;
+    let target = app
+        .rooms
+        .find(&request.room_id_or_alias, request.via)
+        .await?;
     let room_id = app
         .rooms
-        .knock(caller.user_id, room_id, request.reason)
+        .knock(caller.user_id, target, request.reason)
         .await?;
     Ok(Response::new(room_id))
 }

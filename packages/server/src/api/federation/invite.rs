@@ -1,0 +1,51 @@
+//! `PUT /_matrix/federation/v2/invite/{roomId}/{eventId}`
+//! [Spec](https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2inviteroomideventid)
+
+use axum::extract::State;
+use matryx_entity::room_versions;
+use ruma::api::{
+    error::{ErrorKind, IncompatibleRoomVersionErrorData},
+    federation::membership::create_invite::v2::{Request, Response},
+};
+
+use super::raw;
+use crate::{
+    api::{
+        error::{ApiError, ApiResult},
+        extract::Call,
+    },
+    app::App,
+    room::ReceivedInvite,
+};
+
+/// Takes the invite of one of our users, and signs it.
+pub async fn invite(
+    State(app): State<App>,
+    Call {
+        caller, request, ..
+    }: Call<Request>,
+) -> ApiResult<Response> {
+    if !room_versions::is_supported(&request.room_version) {
+        return Err(ApiError::bad_request(
+            ErrorKind::IncompatibleRoomVersion(IncompatibleRoomVersionErrorData::new(
+                request.room_version,
+            )),
+            "This server does not support the version of the room",
+        ));
+    }
+    if let Ok(room) = app.rooms.resident(&request.room_id).await {
+        app.acls.check(&room, caller.server_name())?;
+    }
+    let invite = ReceivedInvite {
+        room_id: request.room_id,
+        event_id: request.event_id,
+        version: request.room_version,
+        event: request.event,
+        state: request.invite_room_state,
+    };
+    let signed = app
+        .rooms
+        .receive_invite(caller.server_name(), invite)
+        .await?;
+    Ok(Response::new(raw(signed)?))
+}

@@ -1,0 +1,22 @@
+//! Rooms of other servers: how users of this server get in, knock and leave where nobody of theirs
+//! is, and how users of other servers are invited to rooms of this one.
+//! [Spec](https://spec.matrix.org/v1.19/server-server-api/#joining-rooms)
+//!
+//! What another server says is believed once its signatures, its hashes and the auth rules say so;
+//! and nothing is signed but what was put together here.
+
+mod alias;
+mod answer;
+mod ask;
+mod enter;
+mod gone;
+mod invite;
+mod invited;
+mod join;
+mod knock;
+mod leave;
+mod outsider;
+mod template;
+
+pub(super) use self::join::Entrances;
+pub use self::{ask::Refusal, invited::ReceivedInvite};
