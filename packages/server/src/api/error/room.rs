@@ -25,8 +25,10 @@ impl From<RoomError> for ApiError {
             | RoomError::UnknownAlias(_)
             | RoomError::UnknownUser(_)
             | RoomError::UnreachableServer(_) => Self::not_found(message),
-            RoomError::Refused(refusal) if refusal.status.is_client_error() => {
-                Self::new(refusal.status, refusal.kind, message)
+            RoomError::Refused(refusal) if (400..500).contains(&refusal.status) => {
+                let status = StatusCode::from_u16(refusal.status);
+                let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
+                Self::new(status, refusal.kind, message)
             }
             RoomError::Refused(_) | RoomError::BadAnswer { .. } | RoomError::Unreachable(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, message)

@@ -21,7 +21,7 @@ impl Rooms {
         let federation = &self.inner.deps.federation;
         let answer = federation.send_with(alias.server_name(), request, SHORT);
         let answer = answer.await.map_err(|error| match RoomError::from(error) {
-            RoomError::Refused(refusal) if refusal.status.as_u16() == 404 => {
+            RoomError::Refused(refusal) if refusal.status == 404 => {
                 RoomError::UnknownAlias(alias.to_owned())
             }
             error => error,

@@ -87,10 +87,8 @@ impl Attempts {
 fn others_may_help(error: &RoomError) -> bool {
     match error {
         RoomError::Refused(refusal) => {
-            let status = refusal.status;
-            status.is_server_error()
-                || status.as_u16() == 404
-                || status.as_u16() == 429
+            refusal.status >= 500
+                || matches!(refusal.status, 404 | 429)
                 || matches!(
                     refusal.kind,
                     ErrorKind::UnableToGrantJoin | ErrorKind::UnableToAuthorizeJoin
@@ -107,7 +105,7 @@ pub struct Refusal {
     /// Who.
     pub server: OwnedServerName,
     /// The HTTP status.
-    pub status: http::StatusCode,
+    pub status: u16,
     /// The Matrix error.
     pub kind: ErrorKind,
     /// Its words.
@@ -131,7 +129,7 @@ impl From<FederationError> for RoomError {
                 }
                 Self::Refused(Box::new(Refusal {
                     server,
-                    status: source.status_code,
+                    status: source.status_code.as_u16(),
                     kind,
                     message,
                 }))
