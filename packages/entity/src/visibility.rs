@@ -1,4 +1,5 @@
-//! History visibility: the one function that says whether a user may see an event.
+//! History visibility: the one function that says whether a user may see an event, and the one
+//! that says it of a [`server`].
 //!
 //! Every read path and every emission asks here and nowhere else.
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#server-behaviour-4)
@@ -14,6 +15,8 @@ use ruma::{
 use crate::{
     event::is_aside, member::Member, room_snapshot::RoomSnapshot, timeline::TimelineEvent,
 };
+
+pub mod server;
 
 /// What holds around one event, for one user: just before it and right after it.
 ///
@@ -60,6 +63,11 @@ fn allows(visibility: &HistoryVisibility, membership: &MembershipState, joins_la
 /// the room.
 fn place(event: &TimelineEvent) -> i64 {
     if is_aside(event.pos) { 0 } else { event.pos }
+}
+
+fn changes_visibility(event: &TimelineEvent) -> bool {
+    *event.pdu.kind() == TimelineEventType::RoomHistoryVisibility
+        && event.pdu.state_key() == Some("")
 }
 
 /// One user who looks at one room.
@@ -119,8 +127,6 @@ impl<'a> Viewer<'a> {
         let pos = place(event);
         // Places are dense, so what holds before an event holds after the one before it.
         let before = pos.saturating_sub(1);
-        let changes_visibility = *event.pdu.kind() == TimelineEventType::RoomHistoryVisibility
-            && event.pdu.state_key() == Some("");
         let own_membership = *event.pdu.kind() == TimelineEventType::RoomMember
             && self
                 .user
@@ -128,7 +134,7 @@ impl<'a> Viewer<'a> {
         let visibility = self.room.visibility_at(pos);
         let membership = self.membership_after(pos);
         Surroundings {
-            visibility: if changes_visibility {
+            visibility: if changes_visibility(event) {
                 [self.room.visibility_at(before), visibility]
             } else {
                 [visibility.clone(), visibility]

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 pub mod acl;
 mod alias;
+mod ancestry;
 mod apart;
 mod aside;
 mod canonical_alias;
@@ -48,6 +49,7 @@ mod redaction;
 mod remote;
 mod resident;
 mod send;
+mod serving;
 mod state_at;
 mod state_read;
 mod states;
@@ -60,6 +62,7 @@ mod visible;
 
 pub use self::{
     alias::AliasTarget,
+    ancestry::Gap,
     context::Context,
     create::CreateRoom,
     directory::{DirectoryPage, DirectoryRequest},
@@ -72,6 +75,7 @@ pub use self::{
     remote::{ReceivedInvite, Refusal},
     resident::{MembershipTemplate, RoomBefore, servers_in},
     send::Sent,
+    serving::check_is_in,
     state_read::StateForm,
 };
 use self::{

@@ -44,6 +44,11 @@ impl SyncEngine {
         Ok(())
     }
 
+    /// Did this user have themselves erased?
+    pub fn is_erased(&self, user: &UserId) -> bool {
+        self.inner.erased.has(user)
+    }
+
     /// An event that this reader may see, in the form in which they may see it.
     ///
     /// # Errors
@@ -54,7 +59,7 @@ impl SyncEngine {
         room: &RoomSnapshot,
         event: &Arc<TimelineEvent>,
     ) -> Result<Arc<TimelineEvent>, SyncError> {
-        let is_whole = !self.inner.erased.has(event.pdu.sender())
+        let is_whole = !self.is_erased(event.pdu.sender())
             || viewer.membership_at(event) == MembershipState::Join;
         if is_whole {
             return Ok(Arc::clone(event));

@@ -17,4 +17,5 @@ mod server_keys;
 mod token;
 mod user_ids;
 mod visibility;
+mod visibility_server;
 mod world;

@@ -7,10 +7,14 @@
 use std::sync::Arc;
 
 use matryx_entity::{pdu::Pdu, room_snapshot::RoomSnapshot};
-use ruma::{EventId, UserId, events::room::member::MembershipState};
+use ruma::{EventId, RoomId, UInt, UserId, events::room::member::MembershipState};
 use serde_json::value::RawValue;
 
+pub mod backfill;
 pub mod directory;
+pub mod event;
+pub mod event_auth;
+pub mod get_missing_events;
 pub mod invite;
 pub mod make_join;
 pub mod make_leave;
@@ -18,6 +22,9 @@ pub mod profile;
 pub mod send;
 pub mod send_join;
 pub mod send_leave;
+pub mod state;
+pub mod state_ids;
+pub mod timestamp_to_event;
 pub mod version;
 
 use super::{
@@ -27,7 +34,7 @@ use super::{
 use crate::{
     app::App,
     caller::Origin,
-    room::{Judged, NotJudged, RoomError},
+    room::{Judged, NotJudged, RoomError, check_is_in},
 };
 
 /// Every endpoint of the server-server API.
@@ -43,11 +50,37 @@ pub fn routes(routes: Routes) -> Routes {
         .add(send_join::send_join)
         .add(make_leave::make_leave)
         .add(send_leave::send_leave)
+        .add(event::event)
+        .add(state::state)
+        .add(state_ids::state_ids)
+        .add(event_auth::event_auth)
+        .add(backfill::backfill)
+        .add(get_missing_events::get_missing_events)
+        .add(timestamp_to_event::timestamp_to_event)
 }
 
 /// The text of an event as it goes out, byte for byte.
 fn raw(json: String) -> ApiResult<Box<RawValue>> {
     RawValue::from_string(json).map_err(|error| ApiError::internal(&error))
+}
+
+fn raw_all(pdus: &[Arc<Pdu>]) -> ApiResult<Vec<Box<RawValue>>> {
+    pdus.iter().map(|pdu| raw(pdu.json().to_string())).collect()
+}
+
+/// A number of events that is asked for; each endpoint has its own bound.
+fn count(limit: UInt) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// A room that the calling server may ask about: it is in the room, as this one is, and the room
+/// does not keep it out.
+async fn shared_room(app: &App, origin: &Origin, room_id: &RoomId) -> ApiResult<Arc<RoomSnapshot>> {
+    let server = origin.server_name();
+    let room = app.rooms.resident(room_id).await?;
+    app.acls.check(&room, server)?;
+    check_is_in(&room, server)?;
+    Ok(room)
 }
 
 /// A server speaks for its own users only.

@@ -11,6 +11,7 @@ use matryx_entity::{
     auth,
     build::{self, EventTemplate},
     pdu::Pdu,
+    resolve::StateSet,
     room_snapshot::RoomSnapshot,
     room_versions,
     timeline::TimelineEvent,
@@ -100,15 +101,24 @@ impl Rooms {
         pdu: &Pdu,
     ) -> Result<RoomBefore, RoomError> {
         let set = self.state_before(room, pdu).await?;
+        self.tell(room, &set, pdu.auth_events()).await
+    }
+
+    /// The events of a state, and the auth chains of it and of an event with this authority.
+    pub(super) async fn tell(
+        &self,
+        room: &RoomSnapshot,
+        set: &StateSet,
+        authority: &[OwnedEventId],
+    ) -> Result<RoomBefore, RoomError> {
         let mut graph = self
-            .auth_graph(room, std::slice::from_ref(&set), None)
+            .auth_graph(room, std::slice::from_ref(set), None)
             .await?;
-        let authority = self.auth_chain(room, pdu.auth_events()).await?;
-        graph.extend(authority);
+        graph.extend(self.auth_chain(room, authority).await?);
         let mut chain = BTreeSet::new();
         let mut open: Vec<&EventId> = set.values().map(AsRef::as_ref).collect();
-        open.extend(pdu.auth_events().iter().map(AsRef::<EventId>::as_ref));
-        chain.extend(pdu.auth_events().iter().map(AsRef::<EventId>::as_ref));
+        open.extend(authority.iter().map(AsRef::<EventId>::as_ref));
+        chain.extend(authority.iter().map(AsRef::<EventId>::as_ref));
         while let Some(id) = open.pop() {
             for named in graph.get(id).into_iter().flat_map(|pdu| pdu.auth_events()) {
                 if chain.insert(named) {
@@ -123,7 +133,7 @@ impl Rooms {
         })
     }
 
-    async fn auth_chain(
+    pub(super) async fn auth_chain(
         &self,
         room: &RoomSnapshot,
         ids: &[OwnedEventId],

@@ -1,17 +1,25 @@
 //! The event closest to a moment.
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event)
 
+use matryx_entity::room_snapshot::RoomSnapshot;
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId,
+    MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, ServerName,
     api::{Direction, client::filter::RoomEventFilter},
 };
 
-use super::{RoomError, Rooms, messages::Way};
+use super::{RoomError, Rooms, messages::Way, serving::is_history};
 use crate::caller::Requester;
 
 /// How many events around the moment are looked at. Events stand in the order of their arrival,
 /// and their senders' clocks differ a little.
 const NEIGHBORS: usize = 100;
+
+/// [`NEIGHBORS`] as a distance between places.
+const WINDOW: i64 = 100;
+const _: () = assert!(NEIGHBORS == 100);
+
+/// How often a search for a server goes on where there is nothing that it may see.
+const MAX_WINDOWS: usize = 10;
 
 impl Rooms {
     /// The first event that the reader may see at or after a moment, or the last one at or before
@@ -30,12 +38,7 @@ impl Rooms {
         let view = self.view(room_id, &reader.user_id).await?;
         view.moment()?;
         let floor = self.floor(&view.room).await?;
-        let before = self
-            .last_event_where(&view.room, floor, |event| match direction {
-                Direction::Forward => event.pdu.origin_server_ts() < ts,
-                Direction::Backward => event.pdu.origin_server_ts() <= ts,
-            })
-            .await?;
+        let before = self.last_before(&view.room, floor, ts, direction).await?;
         let way = Way {
             direction,
             from: before.unwrap_or(floor - 1),
@@ -47,11 +50,76 @@ impl Rooms {
         walk.events
             .iter()
             .map(|event| (event.pdu.event_id(), event.pdu.origin_server_ts()))
-            .find(|(_, found)| match direction {
-                Direction::Forward => *found >= ts,
-                Direction::Backward => *found <= ts,
-            })
+            .find(|(_, found)| is_on_side(*found, ts, direction))
             .map(|(event_id, found)| (event_id.to_owned(), found))
             .ok_or(RoomError::NoEventNear)
+    }
+    /// The same for a server that is in the room. It looks at most [`MAX_WINDOWS`] times as far.
+    ///
+    /// # Errors
+    /// 404 when there is no such event.
+    pub async fn event_near_for(
+        &self,
+        room: &RoomSnapshot,
+        server: &ServerName,
+        ts: MilliSecondsSinceUnixEpoch,
+        direction: Direction,
+    ) -> Result<(OwnedEventId, MilliSecondsSinceUnixEpoch), RoomError> {
+        let floor = self.floor(room).await?;
+        let before = self.last_before(room, floor, ts, direction).await?;
+        let mut gap = before.unwrap_or(floor - 1);
+        for _ in 0..MAX_WINDOWS {
+            let (low, high) = match direction {
+                Direction::Forward => (gap + 1, gap + WINDOW),
+                Direction::Backward => (gap - WINDOW + 1, gap),
+            };
+            if high < floor || low > room.head {
+                break;
+            }
+            let mut events = self.events(room, low.max(floor), high).await?;
+            gap = match direction {
+                Direction::Forward => high,
+                Direction::Backward => low - 1,
+            };
+            if direction == Direction::Backward {
+                events.reverse();
+            }
+            events.retain(|event| {
+                is_history(event) && is_on_side(event.pdu.origin_server_ts(), ts, direction)
+            });
+            let seen = self.seen_by(room, server, &events).await?;
+            let mut seen = events.iter().zip(seen).filter(|(_, seen)| *seen);
+            if let Some((event, _)) = seen.next() {
+                let event_id = event.pdu.event_id().to_owned();
+                return Ok((event_id, event.pdu.origin_server_ts()));
+            }
+        }
+        Err(RoomError::NoEventNear)
+    }
+
+    /// The place after which the events of the wanted side begin, by the order of their arrival.
+    async fn last_before(
+        &self,
+        room: &RoomSnapshot,
+        floor: i64,
+        ts: MilliSecondsSinceUnixEpoch,
+        direction: Direction,
+    ) -> Result<Option<i64>, RoomError> {
+        self.last_event_where(room, floor, |event| match direction {
+            Direction::Forward => event.pdu.origin_server_ts() < ts,
+            Direction::Backward => event.pdu.origin_server_ts() <= ts,
+        })
+        .await
+    }
+}
+
+fn is_on_side(
+    found: MilliSecondsSinceUnixEpoch,
+    ts: MilliSecondsSinceUnixEpoch,
+    direction: Direction,
+) -> bool {
+    match direction {
+        Direction::Forward => found >= ts,
+        Direction::Backward => found <= ts,
     }
 }

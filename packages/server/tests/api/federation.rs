@@ -1,6 +1,7 @@
 //! Servers that talk to each other over TLS on loopback.
 
 mod cli;
+mod history;
 mod joining;
 mod keys;
 mod outbound;

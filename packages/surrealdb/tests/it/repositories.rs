@@ -21,6 +21,7 @@ conformance! {
     lists_current_state_by_type,
     folds_a_chain_of_state_groups,
     folds_a_chain_of_backfilled_state_groups,
+    reads_some_slots_of_several_state_groups,
     does_not_fold_a_broken_chain,
     lists_aliases_and_published_rooms,
 }
@@ -181,6 +182,33 @@ async fn folds_a_chain_of_state_groups(engine: Engine) {
     );
     assert_eq!(state(8).await, Some(folded(&[("a", 2), ("c", 4)])));
     assert_eq!(state(10).await, None);
+}
+
+async fn reads_some_slots_of_several_state_groups(engine: Engine) {
+    let store = engine.open().await;
+    let mut plan = Plan::new();
+    plan.create(&group(2, None, 2, &[("a", 1), ("b", 1)], &[]))
+        .create(&group(4, Some(2), 2, &[("a", 2)], &[]))
+        .create(&group(8, Some(4), 2, &[("c", 4)], &["a"]))
+        .create(&group(10, None, 10, &[("a", 5)], &[]))
+        .create(&group(-2, None, -2, &[("a", 6)], &[]))
+        .create(&group(-4, Some(-2), -2, &[("b", 7)], &[]))
+        .create(&group(12, Some(11), 11, &[], &[]));
+    store.commit(plan).await.unwrap();
+    let groups = [2, 4, 8, 10, -4, 12, 14];
+    let only_a = |kind: &str, _: &str| kind == "a";
+    let found = store.slots_of_groups(RoomNo(1), &groups, only_a).await;
+    let found: BTreeMap<_, _> = found.unwrap().into_iter().collect();
+    let expected = [
+        (-4, folded(&[("a", 6)])),
+        (2, folded(&[("a", 1)])),
+        (4, folded(&[("a", 2)])),
+        (8, folded(&[])),
+        (10, folded(&[("a", 5)])),
+    ];
+    assert_eq!(found, BTreeMap::from(expected));
+    let none = store.slots_of_groups(RoomNo(1), &[], only_a).await.unwrap();
+    assert!(none.is_empty());
 }
 
 async fn folds_a_chain_of_backfilled_state_groups(engine: Engine) {

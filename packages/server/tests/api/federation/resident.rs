@@ -11,17 +11,17 @@ use super::pair::Peer;
 use crate::support::{Answer, TestUser, encode};
 
 /// A room of one server, and another server whose user eve comes to it.
-struct Scene {
-    here: Peer,
-    there: Peer,
-    alice: TestUser,
-    room: String,
-    eve: String,
+pub(super) struct Scene {
+    pub(super) here: Peer,
+    pub(super) there: Peer,
+    pub(super) alice: TestUser,
+    pub(super) room: String,
+    pub(super) eve: String,
     rules: RoomVersionRules,
 }
 
 impl Scene {
-    async fn new(body: Value) -> Self {
+    pub(super) async fn new(body: Value) -> Self {
         let (here, there) = tokio::join!(
             Peer::start(),
             Peer::start_at("localhost", |builder| builder)
@@ -39,23 +39,23 @@ impl Scene {
         }
     }
 
-    fn header(&self, method: &Method, path: &str, body: &[u8]) -> XMatrix {
+    pub(super) fn header(&self, method: &Method, path: &str, body: &[u8]) -> XMatrix {
         self.there.sign(method, path, body, &self.here.name)
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         let header = self.header(&Method::GET, path, b"");
         self.here.get_as(path, &header).send().await
     }
 
-    async fn put(&self, path: &str, body: &Value) -> Answer {
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Answer {
         let header = self.header(&Method::PUT, path, body.to_string().as_bytes());
         let request = self.here.server.put(path);
         let request = request.header("authorization", &header.to_string());
         request.json(body).send().await
     }
 
-    async fn make(&self, what: &str, user: &str) -> Answer {
+    pub(super) async fn make(&self, what: &str, user: &str) -> Answer {
         let (room, user) = (encode(&self.room), encode(user));
         let versions = if what == "make_join" {
             "?ver=6&ver=10&ver=11&ver=12"
@@ -67,7 +67,7 @@ impl Scene {
     }
 
     /// Signs an event as the other server; its id, and its text.
-    fn sign(&self, event: &Value) -> (String, Value) {
+    pub(super) fn sign(&self, event: &Value) -> (String, Value) {
         let mut object: CanonicalJsonObject = serde_json::from_value(event.clone()).unwrap();
         let (name, key) = (self.there.name.as_str(), &self.there.key.pair);
         signatures::hash_and_sign_event(name, key, &mut object, &self.rules.redaction).unwrap();
@@ -76,20 +76,26 @@ impl Scene {
         (self.id_of(&event), event)
     }
 
-    async fn send(&self, what: &str, id: &str, event: &Value) -> Answer {
+    pub(super) async fn send(&self, what: &str, id: &str, event: &Value) -> Answer {
         let (room, id) = (encode(&self.room), encode(id));
         let path = format!("/_matrix/federation/v2/{what}/{room}/{id}");
         self.put(&path, event).await
     }
 
-    async fn join(&self) -> Value {
+    pub(super) async fn join(&self) -> Value {
         let template = self.make("make_join", &self.eve).await.ok();
         let (id, event) = self.sign(&template["event"]);
         self.send("send_join", &id, &event).await.ok()
     }
 
     /// A message on top of the join `member`, by the authority of the state that was told then.
-    fn message(&self, body: &str, prev: &str, told: &Value, member: &str) -> (String, Value) {
+    pub(super) fn message(
+        &self,
+        body: &str,
+        prev: &str,
+        told: &Value,
+        member: &str,
+    ) -> (String, Value) {
         let mut auth = vec![json!(member)];
         for event in told["state"].as_array().unwrap() {
             let kind = event["type"].as_str().unwrap();
@@ -111,13 +117,13 @@ impl Scene {
         }))
     }
 
-    fn id_of(&self, event: &Value) -> String {
+    pub(super) fn id_of(&self, event: &Value) -> String {
         let object: CanonicalJsonObject = serde_json::from_value(event.clone()).unwrap();
         let hash = signatures::reference_hash(&object, &self.rules).unwrap();
         format!("${hash}")
     }
 
-    async fn transaction(&self, id: &str, pdus: Value) -> Answer {
+    pub(super) async fn transaction(&self, id: &str, pdus: Value) -> Answer {
         let body = json!({
             "origin": self.there.name,
             "origin_server_ts": 1,
@@ -128,7 +134,7 @@ impl Scene {
     }
 }
 
-fn public(version: &str) -> Value {
+pub(super) fn public(version: &str) -> Value {
     json!({ "preset": "public_chat", "room_version": version })
 }
 
