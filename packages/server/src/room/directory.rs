@@ -48,7 +48,7 @@ impl Listings {
     pub(super) fn follow(sync: &SyncEngine) -> Arc<Self> {
         let listings = Arc::new(Self::default());
         let followed = Arc::downgrade(&listings);
-        sync.on_entry(move |entry| {
+        sync.on_entry(move |_, entry| {
             if let (
                 LogEntry::Event { room, .. } | LogEntry::Redacted { room, .. },
                 Some(listings),
