@@ -8,6 +8,8 @@ pub mod canonical;
 pub mod chore;
 pub mod client_event;
 pub mod clock;
+pub mod delivery_mark;
+pub mod destination;
 pub mod device;
 pub mod device_activity;
 pub mod erasure;

@@ -1,3 +1,4 @@
 //! What this server does for others, and with what they send.
 
 pub mod inbound;
+pub mod sender;

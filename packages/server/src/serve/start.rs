@@ -21,6 +21,7 @@ use crate::{
     caller::TokenState,
     config::Config,
     data_dir::{DataDir, DataDirError},
+    federation::sender::{Sender, SenderDependencies},
     key::{KeyRing, KeyRingOptions, OwnKeys},
     rate_limit::RateLimits,
     room::{RoomDependencies, Rooms, acl::ServerAcls},
@@ -118,13 +119,7 @@ pub async fn start(
         Some(folder) => Appservices::load(folder, &config.server_name)?,
         None => Appservices::default(),
     };
-    let database = config.store_config();
-    let store = Store::open(&database)
-        .await
-        .map_err(|source| StartError::Database {
-            url: database.url,
-            source,
-        })?;
+    let store = open_store(&config).await?;
     let key = identity::check(&store, &config.server_name, key, &data_dir).await?;
 
     let tasks = TaskTracker::new();
@@ -160,18 +155,24 @@ pub async fn start(
         shutdown: shutdown.clone(),
     })
     .await?;
-    for appservice in appservices.iter() {
-        let Registration { id, as_token, .. } = &appservice.registration;
-        if !matches!(users.authenticate(as_token).await?, TokenState::Unknown) {
-            return Err(StartError::TokenTaken { id: id.clone() });
-        }
-    }
+    check_tokens(&appservices, &users).await?;
+    let sender = Sender::start(SenderDependencies {
+        store: store.clone(),
+        sync: sync.clone(),
+        federation: federation.clone(),
+        clock: Arc::clone(&clock),
+        retry: config.federation.retry.clone(),
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    })
+    .await?;
     let first_admin_token = users.first_admin_token().await?;
     let app = App::new(Services {
         rate_limits: RateLimits::new(config.rate_limit.clone(), Arc::clone(&clock)),
         request_ids: RequestIds::new(rand::random()),
         acls: ServerAcls::default(),
         federation,
+        sender,
         key_ring,
         tokens: Arc::new(users.clone()),
         config,
@@ -190,6 +191,26 @@ pub async fn start(
         app,
         first_admin_token,
     })
+}
+
+async fn open_store(config: &Config) -> Result<Store, StartError> {
+    let database = config.store_config();
+    let opened = Store::open(&database).await;
+    opened.map_err(|source| StartError::Database {
+        url: database.url,
+        source,
+    })
+}
+
+/// An application service must not have the token of a user.
+async fn check_tokens(appservices: &Appservices, users: &Users) -> Result<(), StartError> {
+    for appservice in appservices.iter() {
+        let Registration { id, as_token, .. } = &appservice.registration;
+        if !matches!(users.authenticate(as_token).await?, TokenState::Unknown) {
+            return Err(StartError::TokenTaken { id: id.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// The way to other homeservers: over the network, as the configuration bounds it.

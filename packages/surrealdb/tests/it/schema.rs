@@ -6,6 +6,8 @@ use matryx_entity::{
     access_token::AccessToken,
     account_data::AccountData,
     chore::Chore,
+    delivery_mark::DeliveryMark,
+    destination::Destination,
     device::Device,
     device_activity::DeviceActivity,
     erasure::Erasure,
@@ -66,6 +68,8 @@ fn entities() -> BTreeSet<String> {
         ServerKeys,
         OldSigningKey,
         Setup,
+        Destination,
+        DeliveryMark,
     ];
     tables.into_iter().map(str::to_owned).collect()
 }
