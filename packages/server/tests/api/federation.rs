@@ -1,9 +1,11 @@
 //! Servers that talk to each other over TLS on loopback.
 
 mod cli;
+mod directory;
 mod history;
 mod joining;
 mod keys;
+mod knocking;
 mod outbound;
 mod pair;
 mod partner;
@@ -12,4 +14,5 @@ mod query;
 mod resident;
 mod rotation;
 mod sender;
+mod third_party;
 mod x_matrix;
