@@ -23,6 +23,7 @@ pub mod member;
 pub mod node;
 pub mod old_signing_key;
 pub mod pdu;
+pub mod pending_join;
 pub mod position;
 pub mod power;
 pub mod profile;

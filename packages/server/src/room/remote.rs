@@ -18,6 +18,7 @@ mod join;
 mod knock;
 mod leave;
 mod outsider;
+mod pending;
 mod template;
 
 pub(super) use self::join::Entrances;

@@ -24,7 +24,7 @@ use crate::{
     federation::sender::{Sender, SenderDependencies},
     key::{KeyRing, KeyRingOptions, OwnKeys},
     rate_limit::RateLimits,
-    room::{RoomDependencies, Rooms, acl::ServerAcls},
+    room::{RoomDependencies, RoomError, Rooms, acl::ServerAcls},
     signing_key::{SigningKey, SigningKeyError},
     telemetry::Telemetry,
     user::{UserDependencies, UserError, Users},
@@ -95,6 +95,9 @@ pub enum StartError {
     /// The caches can't be filled.
     #[error("cannot read the log of changes")]
     Sync(#[from] SyncError),
+    /// Joins that were under way can't be taken up again.
+    #[error("cannot read the joins that were under way")]
+    Rooms(#[from] RoomError),
     /// The accounts can't be opened.
     #[error("cannot open the accounts")]
     Users(#[from] UserError),
@@ -144,6 +147,7 @@ pub async fn start(
         key_ring: key_ring.clone(),
         tasks: tasks.clone(),
     });
+    rooms.resume_joins().await?;
     let users = Users::start(UserDependencies {
         config: Arc::clone(&config),
         store: store.clone(),
