@@ -1,14 +1,20 @@
 //! An event at its place in a room, as the caches hold it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use ruma::RoomId;
+use ruma::{RoomId, events::TimelineEventType};
 
 use crate::{
     event::{EventRow, StateChange},
     pdu::{MalformedPdu, Pdu},
     position::Position,
 };
+
+/// The type of an event that says nothing: it refers to others, so that a room has fewer ends. Named
+/// as Synapse names it, so that each server hides those of the other.
+pub const DUMMY: &str = "org.matrix.dummy_event";
+
+static DUMMY_TYPE: LazyLock<TimelineEventType> = LazyLock::new(|| DUMMY.into());
 
 /// A stored event in memory: the parsed PDU and what its row says about it.
 ///
@@ -87,6 +93,10 @@ impl TimelineEvent {
 
     /// May it ever be shown to a client?
     pub fn is_shown(&self) -> bool {
-        !self.rejected && !self.soft_failed
+        !self.rejected && !self.soft_failed && !self.is_dummy()
+    }
+
+    fn is_dummy(&self) -> bool {
+        self.pdu.state_key().is_none() && *self.pdu.kind() == *DUMMY_TYPE
     }
 }

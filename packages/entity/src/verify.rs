@@ -181,7 +181,7 @@ impl Unverified {
 }
 
 /// An event that is validly signed by who must have signed it, and whose content is theirs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verified {
     pdu: Arc<Pdu>,
     is_redacted: bool,

@@ -15,7 +15,6 @@ mod endpoints;
 pub mod error;
 pub mod extract;
 pub mod federation;
-mod json;
 pub mod key;
 pub mod layer;
 pub mod operations;

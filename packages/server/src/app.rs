@@ -15,7 +15,7 @@ use crate::{
     caller::Identities,
     config::Config,
     data_dir::DataDir,
-    federation::sender::Sender,
+    federation::inbound::Inbound,
     key::KeyRing,
     rate_limit::RateLimits,
     room::{Rooms, acl::ServerAcls},
@@ -41,12 +41,12 @@ pub struct Services {
     pub users: Users,
     /// The way to other homeservers.
     pub federation: Federation,
-    /// Sends to other homeservers what is for them.
-    pub sender: Sender,
     /// The signing keys of all servers.
     pub key_ring: KeyRing,
     /// Which servers rooms keep out.
-    pub acls: ServerAcls,
+    pub acls: Arc<ServerAcls>,
+    /// What other servers send.
+    pub inbound: Inbound,
     /// The data folder, locked for as long as the server lives.
     pub data_dir: DataDir,
     /// Tells the time.

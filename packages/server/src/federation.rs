@@ -1,4 +1,4 @@
 //! What this server does for others, and with what they send.
 
+pub mod fetch;
 pub mod inbound;
-pub mod sender;

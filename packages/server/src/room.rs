@@ -37,6 +37,7 @@ mod leave;
 mod listing;
 mod member_content;
 mod members;
+mod merge;
 mod messages;
 mod moderation;
 mod pipeline;
@@ -56,6 +57,7 @@ mod states;
 mod steps;
 mod timeline;
 mod timestamp;
+mod told;
 mod typing;
 mod view;
 mod visible;
@@ -72,7 +74,7 @@ pub use self::{
     messages::{Page, PageRequest},
     moderation::Sanction,
     receipt::ReadMark,
-    remote::{BoundInvite, ReceivedInvite, Refusal, prejoin_state},
+    remote::{ReceivedInvite, Refusal},
     resident::{MembershipTemplate, RoomBefore, servers_in},
     send::Sent,
     serving::check_is_in,

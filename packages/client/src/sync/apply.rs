@@ -89,8 +89,7 @@ impl Loaded {
     fn needs_none(entry: &LogEntry) -> bool {
         matches!(
             entry,
-            LogEntry::Forward { .. }
-                | LogEntry::Device { .. }
+            LogEntry::Device { .. }
                 | LogEntry::Revoked { .. }
                 | LogEntry::Erased { .. }
                 | LogEntry::User { .. }
@@ -123,7 +122,7 @@ impl SyncEngine {
                 };
                 let Some(loaded) = loaded else { break };
                 inner.apply_entry(&mut index, entry.at, &entry.entry, loaded, &mut wake);
-                applied.push((entry.at, &entry.entry));
+                applied.push(&entry.entry);
             }
             let last = batch.entries.last();
             if last.is_some_and(|last| index.turn(last.at) != Turn::Done) {
@@ -143,12 +142,11 @@ impl SyncEngine {
             for (at, entry, loaded) in entries {
                 if index.turn(at) == Turn::Next {
                     inner.apply_entry(&mut index, at, &entry, loaded, &mut wake);
-                    applied.push((at, entry));
+                    applied.push(entry);
                 }
             }
         }
-        let applied = applied.iter().map(|(at, entry)| (*at, entry));
-        inner.finish(applied, &wake);
+        inner.finish(applied.iter(), &wake);
     }
 }
 
@@ -179,11 +177,11 @@ impl Wake {
 }
 
 impl Inner {
-    fn finish<'a>(&self, applied: impl IntoIterator<Item = (Position, &'a LogEntry)>, wake: &Wake) {
+    fn finish<'a>(&self, applied: impl IntoIterator<Item = &'a LogEntry>, wake: &Wake) {
         {
             let listeners = self.listeners.read();
-            for (at, entry) in applied {
-                listeners.iter().for_each(|listener| listener(at, entry));
+            for entry in applied {
+                listeners.iter().for_each(|listener| listener(entry));
             }
         }
         self.progress.notify_waiters();

@@ -257,8 +257,7 @@ impl SyncEngine {
                         .cloned()
                         .map(Arc::new),
                 ),
-                LogEntry::Forward { .. }
-                | LogEntry::Device { .. }
+                LogEntry::Device { .. }
                 | LogEntry::Revoked { .. }
                 | LogEntry::Erased { .. }
                 | LogEntry::User { .. } => Loaded::Plain,
@@ -307,8 +306,7 @@ impl Keys {
                     keys.account_data
                         .push(AccountData::key_of(user, room, kind));
                 }
-                LogEntry::Forward { .. }
-                | LogEntry::Redacted { .. }
+                LogEntry::Redacted { .. }
                 | LogEntry::Device { .. }
                 | LogEntry::Revoked { .. }
                 | LogEntry::Erased { .. }

@@ -21,10 +21,10 @@ use crate::{
     caller::TokenState,
     config::Config,
     data_dir::{DataDir, DataDirError},
-    federation::sender::{Sender, SenderDependencies},
+    federation::inbound::{Inbound, InboundDependencies},
     key::{KeyRing, KeyRingOptions, OwnKeys},
     rate_limit::RateLimits,
-    room::{RoomDependencies, RoomError, Rooms, acl::ServerAcls},
+    room::{RoomDependencies, Rooms, acl::ServerAcls},
     signing_key::{SigningKey, SigningKeyError},
     telemetry::Telemetry,
     user::{UserDependencies, UserError, Users},
@@ -95,9 +95,6 @@ pub enum StartError {
     /// The caches can't be filled.
     #[error("cannot read the log of changes")]
     Sync(#[from] SyncError),
-    /// Joins that were under way can't be taken up again.
-    #[error("cannot read the joins that were under way")]
-    Rooms(#[from] RoomError),
     /// The accounts can't be opened.
     #[error("cannot open the accounts")]
     Users(#[from] UserError),
@@ -122,7 +119,13 @@ pub async fn start(
         Some(folder) => Appservices::load(folder, &config.server_name)?,
         None => Appservices::default(),
     };
-    let store = open_store(&config).await?;
+    let database = config.store_config();
+    let store = Store::open(&database)
+        .await
+        .map_err(|source| StartError::Database {
+            url: database.url,
+            source,
+        })?;
     let key = identity::check(&store, &config.server_name, key, &data_dir).await?;
 
     let tasks = TaskTracker::new();
@@ -147,7 +150,6 @@ pub async fn start(
         key_ring: key_ring.clone(),
         tasks: tasks.clone(),
     });
-    rooms.resume_joins().await?;
     let users = Users::start(UserDependencies {
         config: Arc::clone(&config),
         store: store.clone(),
@@ -160,23 +162,16 @@ pub async fn start(
     })
     .await?;
     check_tokens(&appservices, &users).await?;
-    let sender = Sender::start(SenderDependencies {
-        store: store.clone(),
-        sync: sync.clone(),
-        federation: federation.clone(),
-        clock: Arc::clone(&clock),
-        retry: config.federation.retry.clone(),
-        tasks: tasks.clone(),
-        shutdown: shutdown.clone(),
-    })
-    .await?;
     let first_admin_token = users.first_admin_token().await?;
+    let acls = Arc::new(ServerAcls::default());
+    let running = (&tasks, &shutdown, &clock);
+    let inbound = inbound(&rooms, &key_ring, &federation, &acls, running).await?;
     let app = App::new(Services {
         rate_limits: RateLimits::new(config.rate_limit.clone(), Arc::clone(&clock)),
         request_ids: RequestIds::new(rand::random()),
-        acls: ServerAcls::default(),
+        acls,
+        inbound,
         federation,
-        sender,
         key_ring,
         tokens: Arc::new(users.clone()),
         config,
@@ -195,26 +190,6 @@ pub async fn start(
         app,
         first_admin_token,
     })
-}
-
-async fn open_store(config: &Config) -> Result<Store, StartError> {
-    let database = config.store_config();
-    let opened = Store::open(&database).await;
-    opened.map_err(|source| StartError::Database {
-        url: database.url,
-        source,
-    })
-}
-
-/// An application service must not have the token of a user.
-async fn check_tokens(appservices: &Appservices, users: &Users) -> Result<(), StartError> {
-    for appservice in appservices.iter() {
-        let Registration { id, as_token, .. } = &appservice.registration;
-        if !matches!(users.authenticate(as_token).await?, TokenState::Unknown) {
-            return Err(StartError::TokenTaken { id: id.clone() });
-        }
-    }
-    Ok(())
 }
 
 /// The way to other homeservers: over the network, as the configuration bounds it.
@@ -255,6 +230,37 @@ async fn key_ring(
         notaries: config.federation.trusted_key_servers.clone(),
         banned: banned.map(|key| key.0.clone()).collect(),
     }))
+}
+
+/// No token of an application service may be a user's.
+async fn check_tokens(appservices: &Appservices, users: &Users) -> Result<(), StartError> {
+    for appservice in appservices.iter() {
+        let Registration { id, as_token, .. } = &appservice.registration;
+        if !matches!(users.authenticate(as_token).await?, TokenState::Unknown) {
+            return Err(StartError::TokenTaken { id: id.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// What takes in the events of other servers.
+async fn inbound(
+    rooms: &Rooms,
+    key_ring: &KeyRing,
+    federation: &Federation,
+    acls: &Arc<ServerAcls>,
+    (tasks, shutdown, clock): (&TaskTracker, &CancellationToken, &Arc<dyn Clock>),
+) -> Result<Inbound, StoreError> {
+    Inbound::start(InboundDependencies {
+        rooms: rooms.clone(),
+        key_ring: key_ring.clone(),
+        acls: Arc::clone(acls),
+        federation: federation.clone(),
+        clock: Arc::clone(clock),
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    })
+    .await
 }
 
 fn sync_options(config: &Config) -> SyncOptions {

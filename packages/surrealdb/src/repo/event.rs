@@ -1,13 +1,14 @@
-//! Events: by place, by id, and those without a place.
+//! Events: by place, by id, those without a place, and those that wait to be judged.
 
 use matryx_entity::{
     event::{EventPointer, EventRow},
     key,
     room_no::RoomNo,
+    staged_event::StagedEvent,
     stored::{Key, Stored},
 };
 use ruma::{EventId, OwnedEventId};
-use surrealdb_types::{Array, Value};
+use surrealdb_types::{Array, Value, Variables};
 
 use crate::{
     codec,
@@ -22,6 +23,8 @@ const BY_IDS: &str = "
     LET $places = SELECT VALUE [room, pos] FROM $ids;
     SELECT * FROM $places.map(|$place| type::record('event', $place));
 ";
+
+const STAGED_ROOMS: &str = "SELECT VALUE room FROM staged_event";
 
 /// The slot of the last statement of [`BY_IDS`].
 const EVENTS: usize = 1;
@@ -98,6 +101,24 @@ impl Store {
     ) -> Result<Vec<Option<EventPointer>>, StoreError> {
         self.get_many(&ids.iter().map(|id| key![id.as_str()]).collect::<Vec<Key>>())
             .await
+    }
+
+    /// The events of a room that wait to be judged: one query.
+    ///
+    /// # Errors
+    /// The database is away or damaged.
+    pub async fn staged_events(&self, room: RoomNo) -> Result<Vec<StagedEvent>, StoreError> {
+        self.range(KeyRange::prefix(&key![room])).await
+    }
+
+    /// The room of each event that waits to be judged: one query over all of them.
+    ///
+    /// # Errors
+    /// The database is away or damaged.
+    pub async fn rooms_of_staged_events(&self) -> Result<Vec<RoomNo>, StoreError> {
+        let found = self.database().query(STAGED_ROOMS, Variables::new()).await;
+        let rooms: Vec<i64> = found?.rows(0, StagedEvent::TABLE)?;
+        Ok(rooms.into_iter().map(RoomNo).collect())
     }
 }
 

@@ -6,8 +6,6 @@ use matryx_entity::{
     access_token::AccessToken,
     account_data::AccountData,
     chore::Chore,
-    delivery_mark::DeliveryMark,
-    destination::Destination,
     device::Device,
     device_activity::DeviceActivity,
     erasure::Erasure,
@@ -17,7 +15,6 @@ use matryx_entity::{
     member::Member,
     node::{Bell, Node},
     old_signing_key::OldSigningKey,
-    pending_join::PendingJoin,
     profile::Profile,
     receipt::Receipt,
     refresh_token::RefreshToken,
@@ -26,6 +23,7 @@ use matryx_entity::{
     server_identity::ServerIdentity,
     server_keys::ServerKeys,
     setup::Setup,
+    staged_event::StagedEvent,
     state::{StateGroup, StateRow},
     stored::Stored,
     uia_session::UiaSession,
@@ -49,7 +47,6 @@ fn entities() -> BTreeSet<String> {
         StateRow,
         StateGroup,
         Member,
-        PendingJoin,
         Alias,
         PublishedRoom,
         Receipt,
@@ -70,8 +67,7 @@ fn entities() -> BTreeSet<String> {
         ServerKeys,
         OldSigningKey,
         Setup,
-        Destination,
-        DeliveryMark,
+        StagedEvent,
     ];
     tables.into_iter().map(str::to_owned).collect()
 }

@@ -10,7 +10,6 @@ use crate::{
         extract::Call,
     },
     app::App,
-    federation::inbound,
 };
 
 /// The most events of a transaction.
@@ -35,9 +34,10 @@ pub async fn send(
         return Err(ApiError::forbidden("The transaction is of another server"));
     }
     // A server that hangs up must not stop the work half-way.
-    let work = app.tasks.clone().spawn(async move {
-        inbound::receive_all(&app.rooms, &app.key_ring, &app.acls, &origin, request.pdus).await
-    });
+    let work = app
+        .tasks
+        .clone()
+        .spawn(async move { app.inbound.receive(&origin, request.pdus).await });
     let pdus = work.await.map_err(|error| ApiError::unavailable(&error))?;
     Ok(Response::new(pdus))
 }

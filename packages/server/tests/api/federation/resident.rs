@@ -169,9 +169,9 @@ async fn a_user_of_another_server_joins_speaks_and_leaves() {
         let pdus = json!([hello, 7, { "room_id": "!other:room" }, unknown]);
         let answer = scene.transaction("one", pdus).await.ok();
         assert_eq!(answer["pdus"][&id], json!({}), "{answer}");
-        let failed: Vec<_> = answer["pdus"].as_object().unwrap().values().collect();
-        assert_eq!(failed.len(), 2);
-        assert!(failed.iter().any(|result| result["error"].is_string()));
+        // The one whose past is unknown waits for it.
+        let results = answer["pdus"].as_object().unwrap();
+        assert!(results.len() == 2 && results.values().all(|result| *result == json!({})));
         let again = scene.transaction("one", json!([hello])).await.ok();
         assert_eq!(again["pdus"], json!({ (id.as_str()): {} }));
 
