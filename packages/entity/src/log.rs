@@ -59,6 +59,14 @@ pub enum LogEntry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         member: Option<OwnedUserId>,
     },
+    /// An event of another server came to this one by a handshake (join, leave, knock): it is for
+    /// this one to tell the other servers of the room. Follows the event's own entry.
+    Forward {
+        /// The room.
+        room: RoomNo,
+        /// The event's place.
+        pos: i64,
+    },
     /// A membership that arrived without a place in a timeline (an invite or a knock of a room
     /// that this server is not in), or a membership record that changed without an event
     /// (forget).

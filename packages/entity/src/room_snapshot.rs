@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet, Vector};
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, ServerName, UserId,
+    OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId, RoomVersionId, ServerName, UserId,
     events::{
         StateEventType, room::history_visibility::HistoryVisibility, room::member::MembershipState,
     },
@@ -39,6 +39,8 @@ pub struct RoomSnapshot {
     pub group: i64,
     /// Local users who are joined.
     pub local_joined: OrdSet<OwnedUserId>,
+    /// The servers whose users are joined, each with the places of those users' member events.
+    pub joined_servers: OrdMap<OwnedServerName, OrdSet<i64>>,
     /// How many users are joined.
     pub joined_count: u64,
     /// How many users are invited.
@@ -68,6 +70,7 @@ impl RoomSnapshot {
             extremities: Vec::new(),
             group: 0,
             local_joined: OrdSet::new(),
+            joined_servers: OrdMap::new(),
             joined_count: 0,
             invited_count: 0,
             recent: Vector::new(),
@@ -219,10 +222,20 @@ impl RoomSnapshot {
         event: Option<&Arc<TimelineEvent>>,
         local: &ServerName,
     ) {
-        let before = self
-            .get(&StateEventType::RoomMember, state_key)
+        let held = self.get(&StateEventType::RoomMember, state_key).cloned();
+        let before = held
+            .as_ref()
             .map_or(MembershipState::Leave, |event| membership_of(event));
         let after = event.map_or(MembershipState::Leave, |event| membership_of(event));
+        if let Ok(user) = <&UserId>::try_from(state_key) {
+            let left = held.filter(|_| before == MembershipState::Join);
+            let came = event.filter(|_| after == MembershipState::Join);
+            self.count_server(
+                user.server_name(),
+                left.as_deref(),
+                came.map(|event| &**event),
+            );
+        }
         match before {
             MembershipState::Join => self.joined_count = self.joined_count.saturating_sub(1),
             MembershipState::Invite => self.invited_count = self.invited_count.saturating_sub(1),
@@ -241,6 +254,28 @@ impl RoomSnapshot {
             } else {
                 self.local_joined.remove(user);
             }
+        }
+    }
+
+    /// Notes that a member event of a server's user went and that another came.
+    fn count_server(
+        &mut self,
+        server: &ServerName,
+        left: Option<&TimelineEvent>,
+        came: Option<&TimelineEvent>,
+    ) {
+        if left.is_none() && came.is_none() {
+            return;
+        }
+        let places = self.joined_servers.entry(server.to_owned()).or_default();
+        if let Some(left) = left {
+            places.remove(&left.pos);
+        }
+        if let Some(came) = came {
+            places.insert(came.pos);
+        }
+        if places.is_empty() {
+            self.joined_servers.remove(server);
         }
     }
 }

@@ -15,6 +15,7 @@ mod endpoints;
 pub mod error;
 pub mod extract;
 pub mod federation;
+mod json;
 pub mod key;
 pub mod layer;
 pub mod operations;

@@ -15,7 +15,7 @@ use crate::{
     caller::Identities,
     config::Config,
     data_dir::DataDir,
-    federation::inbound::Inbound,
+    federation::{inbound::Inbound, sender::Sender},
     key::KeyRing,
     rate_limit::RateLimits,
     room::{Rooms, acl::ServerAcls},
@@ -41,6 +41,8 @@ pub struct Services {
     pub users: Users,
     /// The way to other homeservers.
     pub federation: Federation,
+    /// Sends to other homeservers what is for them.
+    pub sender: Sender,
     /// The signing keys of all servers.
     pub key_ring: KeyRing,
     /// Which servers rooms keep out.

@@ -41,7 +41,7 @@ pub use self::{
     cache::Cache,
     database::{Database, Durability},
     feature::{Guests, Media, Presence, Publication, RoomDirectory},
-    federation::Federation,
+    federation::{Federation, Retry},
     http::Http,
     listen::{Listener, Service, Tls},
     load::{Flag, Loaded, Sources, load, sections},

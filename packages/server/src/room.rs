@@ -74,7 +74,7 @@ pub use self::{
     messages::{Page, PageRequest},
     moderation::Sanction,
     receipt::ReadMark,
-    remote::{ReceivedInvite, Refusal},
+    remote::{BoundInvite, ReceivedInvite, Refusal, prejoin_state},
     resident::{MembershipTemplate, RoomBefore, servers_in},
     send::Sent,
     serving::check_is_in,

@@ -166,7 +166,7 @@ impl Users {
             }),
         };
         let follower = Arc::downgrade(&users.inner);
-        users.inner.sync.on_entry(move |entry| {
+        users.inner.sync.on_entry(move |_, entry| {
             if let Some(inner) = follower.upgrade() {
                 inner.follow(entry);
             }

@@ -89,7 +89,8 @@ impl Loaded {
     fn needs_none(entry: &LogEntry) -> bool {
         matches!(
             entry,
-            LogEntry::Device { .. }
+            LogEntry::Forward { .. }
+                | LogEntry::Device { .. }
                 | LogEntry::Revoked { .. }
                 | LogEntry::Erased { .. }
                 | LogEntry::User { .. }
@@ -122,7 +123,7 @@ impl SyncEngine {
                 };
                 let Some(loaded) = loaded else { break };
                 inner.apply_entry(&mut index, entry.at, &entry.entry, loaded, &mut wake);
-                applied.push(&entry.entry);
+                applied.push((entry.at, &entry.entry));
             }
             let last = batch.entries.last();
             if last.is_some_and(|last| index.turn(last.at) != Turn::Done) {
@@ -142,11 +143,12 @@ impl SyncEngine {
             for (at, entry, loaded) in entries {
                 if index.turn(at) == Turn::Next {
                     inner.apply_entry(&mut index, at, &entry, loaded, &mut wake);
-                    applied.push(entry);
+                    applied.push((at, entry));
                 }
             }
         }
-        inner.finish(applied.iter(), &wake);
+        let applied = applied.iter().map(|(at, entry)| (*at, entry));
+        inner.finish(applied, &wake);
     }
 }
 
@@ -177,11 +179,11 @@ impl Wake {
 }
 
 impl Inner {
-    fn finish<'a>(&self, applied: impl IntoIterator<Item = &'a LogEntry>, wake: &Wake) {
+    fn finish<'a>(&self, applied: impl IntoIterator<Item = (Position, &'a LogEntry)>, wake: &Wake) {
         {
             let listeners = self.listeners.read();
-            for entry in applied {
-                listeners.iter().for_each(|listener| listener(entry));
+            for (at, entry) in applied {
+                listeners.iter().for_each(|listener| listener(at, entry));
             }
         }
         self.progress.notify_waiters();

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use matryx_entity::{
     clock::Clock,
     log::{ClientTransaction, LogEntry},
+    position::Position,
     room_no::RoomNo,
     room_snapshot::RoomSnapshot,
     timeline::TimelineEvent,
@@ -98,7 +99,7 @@ impl fmt::Debug for SyncEngine {
 }
 
 /// Called with every log entry that is applied.
-type Listener = Box<dyn Fn(&LogEntry) + Send + Sync>;
+type Listener = Box<dyn Fn(Position, &LogEntry) + Send + Sync>;
 
 pub(crate) struct Inner {
     pub(crate) store: Store,
@@ -281,8 +282,9 @@ impl SyncEngine {
     }
 
     /// Calls `listener` with every log entry once it is applied, before a commit of this process
-    /// is acknowledged. It must not block.
-    pub fn on_entry(&self, listener: impl Fn(&LogEntry) + Send + Sync + 'static) {
+    /// is acknowledged. It must not block. Entries of the two ways by which the engine learns of
+    /// commits may overtake each other; entries that were trimmed unread are left out.
+    pub fn on_entry(&self, listener: impl Fn(Position, &LogEntry) + Send + Sync + 'static) {
         self.inner.listeners.write().push(Box::new(listener));
     }
 

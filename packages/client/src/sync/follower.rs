@@ -257,7 +257,8 @@ impl SyncEngine {
                         .cloned()
                         .map(Arc::new),
                 ),
-                LogEntry::Device { .. }
+                LogEntry::Forward { .. }
+                | LogEntry::Device { .. }
                 | LogEntry::Revoked { .. }
                 | LogEntry::Erased { .. }
                 | LogEntry::User { .. } => Loaded::Plain,
@@ -306,7 +307,8 @@ impl Keys {
                     keys.account_data
                         .push(AccountData::key_of(user, room, kind));
                 }
-                LogEntry::Redacted { .. }
+                LogEntry::Forward { .. }
+                | LogEntry::Redacted { .. }
                 | LogEntry::Device { .. }
                 | LogEntry::Revoked { .. }
                 | LogEntry::Erased { .. }

@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    fmt,
+    sync::{Arc, OnceLock},
 };
 
 use matryx_entity::{clock::Clock, room_no::RoomNo};
@@ -24,6 +25,18 @@ pub struct Typing {
     state: Mutex<State>,
     /// Rings when the nearest deadline may have moved.
     pub(super) moved: Notify,
+    /// Hears of everybody who types, goes on typing, and stops.
+    listener: OnceLock<Listener>,
+}
+
+type OnChange = dyn Fn(RoomNo, &UserId, bool) + Send + Sync;
+
+struct Listener(Box<OnChange>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +66,19 @@ impl Typing {
             waiters,
             state: Mutex::default(),
             moved: Notify::new(),
+            listener: OnceLock::new(),
+        }
+    }
+
+    /// Calls `listener` whenever a user types or goes on typing (`true`), and when they stop or
+    /// their time is over (`false`). It must not block. Only one can be set.
+    pub fn on_change(&self, listener: impl Fn(RoomNo, &UserId, bool) + Send + Sync + 'static) {
+        self.listener.get_or_init(|| Listener(Box::new(listener)));
+    }
+
+    fn tell(&self, room: RoomNo, user: &UserId, types: bool) {
+        if let Some(Listener(listener)) = self.listener.get() {
+            listener(room, user, types);
         }
     }
 
@@ -71,6 +97,9 @@ impl Typing {
         self.moved.notify_one();
         if changed {
             self.wake(room);
+        }
+        if changed || until.is_some() {
+            self.tell(room, user, until.is_some());
         }
     }
 
@@ -118,23 +147,27 @@ impl Typing {
     /// Ends what is past its deadline and wakes those who see it.
     pub(super) fn expire(&self) {
         let now = self.clock.now();
-        let ended: Vec<RoomNo> = {
+        let ended: Vec<(RoomNo, Vec<OwnedUserId>)> = {
             let mut state = self.state.lock();
             let mut ended = Vec::new();
             for (room, typing) in &mut state.rooms {
-                let before = typing.until.len();
-                typing.until.retain(|_, until| *until > now);
-                if typing.until.len() != before {
-                    ended.push(*room);
+                let over = typing.until.iter().filter(|(_, until)| **until <= now);
+                let over: Vec<OwnedUserId> = over.map(|(user, _)| user.clone()).collect();
+                if !over.is_empty() {
+                    typing.until.retain(|_, until| *until > now);
+                    ended.push((*room, over));
                 }
             }
-            for room in &ended {
+            for (room, _) in &ended {
                 state.settle(*room, true);
             }
             ended
         };
-        for room in ended {
+        for (room, users) in ended {
             self.wake(room);
+            for user in users {
+                self.tell(room, &user, false);
+            }
         }
     }
 

@@ -203,7 +203,9 @@ async fn listeners_hear_every_entry_once() {
     let mut world = World::new().await;
     let heard = Arc::new(Mutex::new(0));
     let count = Arc::clone(&heard);
-    world.engine.on_entry(move |_| *count.lock().unwrap() += 1);
+    world
+        .engine
+        .on_entry(move |_, _| *count.lock().unwrap() += 1);
     world.room(&alice, "shared").await;
     let mut plan = matryx_surrealdb::Plan::new();
     plan.log(matryx_entity::log::LogEntry::Revoked {

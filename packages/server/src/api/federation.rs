@@ -7,20 +7,30 @@
 use std::sync::Arc;
 
 use matryx_entity::{pdu::Pdu, room_snapshot::RoomSnapshot};
-use ruma::{EventId, RoomId, UInt, UserId, events::room::member::MembershipState};
+use ruma::{
+    EventId, RoomId, RoomVersionId, UInt, UserId,
+    api::error::{ErrorKind, IncompatibleRoomVersionErrorData},
+    events::room::member::MembershipState,
+};
 use serde_json::value::RawValue;
 
 pub mod backfill;
 pub mod directory;
 pub mod event;
 pub mod event_auth;
+pub mod exchange_third_party_invite;
 pub mod get_missing_events;
 pub mod invite;
 pub mod make_join;
+pub mod make_knock;
 pub mod make_leave;
+pub mod onbind;
 pub mod profile;
+pub mod public_rooms;
+pub mod public_rooms_filtered;
 pub mod send;
 pub mod send_join;
+pub mod send_knock;
 pub mod send_leave;
 pub mod state;
 pub mod state_ids;
@@ -49,7 +59,15 @@ pub fn routes(routes: Routes) -> Routes {
         .add(make_join::make_join)
         .add(send_join::send_join)
         .add(make_leave::make_leave)
+        .add(send_join::send_join_v1)
         .add(send_leave::send_leave)
+        .add(send_leave::send_leave_v1)
+        .add(make_knock::make_knock)
+        .add(send_knock::send_knock)
+        .add(exchange_third_party_invite::exchange_third_party_invite)
+        .add(onbind::onbind)
+        .add(public_rooms::public_rooms)
+        .add(public_rooms_filtered::public_rooms_filtered)
         .add(event::event)
         .add(state::state)
         .add(state_ids::state_ids)
@@ -83,6 +101,19 @@ async fn shared_room(app: &App, origin: &Origin, room_id: &RoomId) -> ApiResult<
     Ok(room)
 }
 
+/// Can the calling server handle the events of the room?
+fn check_version(room: &RoomSnapshot, supported: &[RoomVersionId]) -> ApiResult<()> {
+    if supported.contains(&room.version) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(
+        ErrorKind::IncompatibleRoomVersion(IncompatibleRoomVersionErrorData::new(
+            room.version.clone(),
+        )),
+        "Your server does not support the version of this room",
+    ))
+}
+
 /// A server speaks for its own users only.
 fn of_origin(origin: &Origin, user: &UserId) -> ApiResult<()> {
     if user.server_name() == origin.server_name() {
@@ -110,7 +141,7 @@ async fn admit(
     let event = app.key_ring.verify(event).await;
     let event = event.map_err(|error| ApiError::invalid_param(error.to_string()))?;
     let pdu = event.to_pdu();
-    match app.rooms.receive(room.no, event, None).await {
+    match app.rooms.receive_handshake(room.no, event).await {
         Ok(Judged::Accepted | Judged::Known) => Ok(pdu),
         Ok(Judged::Rejected(reason) | Judged::SoftFailed(reason)) => {
             Err(RoomError::Unauthorized(reason).into())

@@ -1,5 +1,7 @@
 //! `federation.*`
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use ruma::OwnedServerName;
 
@@ -16,5 +18,19 @@ settings! {
         trusted_key_servers: Vec<OwnedServerName> = Vec::new(),
         /// Public signing keys, in base64, that nothing is believed of: neither requests nor events.
         banned_keys: Vec<PublicKey> = Vec::new(),
+        tables {
+            retry: Retry,
+        }
+    }
+}
+
+settings! {
+    /// How long a server that does not answer is left alone. The wait doubles with every failure,
+    /// and ends at once when that server sends something.
+    pub struct Retry {
+        /// The wait after the first failure.
+        first: Duration = Duration::from_secs(1),
+        /// The longest wait.
+        longest: Duration = Duration::from_hours(1),
     }
 }

@@ -11,9 +11,9 @@ use matryx_entity::{key, log::LogEntry, room::PublishedRoom, room_no::RoomNo};
 use matryx_surrealdb::Plan;
 use quick_cache::sync::Cache;
 use ruma::{
-    RoomId, ServerName, UInt,
+    RoomId, UInt,
     api::client::room::Visibility,
-    directory::{Filter, PublicRoomsChunk, RoomTypeFilter},
+    directory::{Filter, PublicRoomsChunk, RoomNetwork, RoomTypeFilter},
 };
 
 use super::{
@@ -48,7 +48,7 @@ impl Listings {
     pub(super) fn follow(sync: &SyncEngine) -> Arc<Self> {
         let listings = Arc::new(Self::default());
         let followed = Arc::downgrade(&listings);
-        sync.on_entry(move |entry| {
+        sync.on_entry(move |_, entry| {
             if let (
                 LogEntry::Event { room, .. } | LogEntry::Redacted { room, .. },
                 Some(listings),
@@ -70,6 +70,8 @@ pub struct DirectoryRequest<'a> {
     pub since: Option<&'a str>,
     /// Which rooms.
     pub filter: Filter,
+    /// Of which networks.
+    pub network: RoomNetwork,
 }
 
 /// A page of the directory.
@@ -94,6 +96,10 @@ impl Rooms {
         &self,
         request: DirectoryRequest<'_>,
     ) -> Result<DirectoryPage, RoomError> {
+        if !matches!(request.network, RoomNetwork::Matrix | RoomNetwork::All) {
+            // No bridge has listed rooms of its network here.
+            return Ok(DirectoryPage::default());
+        }
         let since = match request.since {
             None => None,
             Some(text) => Some(
@@ -117,19 +123,6 @@ impl Rooms {
             limit.min(MAX_ROOMS)
         };
         Ok(page(&listings, since.as_ref(), limit, total))
-    }
-
-    /// Is it this server whose directory is asked for?
-    ///
-    /// # Errors
-    /// [`RoomError::UnreachableServer`] for any other.
-    pub fn check_directory_server(&self, server: Option<&ServerName>) -> Result<(), RoomError> {
-        match server {
-            Some(server) if server != self.server_name() => {
-                Err(RoomError::UnreachableServer(server.to_owned()))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Is a room listed? One query.

@@ -53,9 +53,6 @@ pub enum RoomError {
     /// The invited user wants no invites.
     #[error("User {0} does not want to be invited")]
     InviteBlocked(OwnedUserId),
-    /// The thing lives on another server, which is not asked.
-    #[error("Server {0} can't be reached")]
-    UnreachableServer(OwnedServerName),
     /// Another server that is needed for this can't be reached.
     #[error("{0}")]
     Unreachable(#[source] Box<FederationError>),

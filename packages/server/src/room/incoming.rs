@@ -11,6 +11,7 @@ use std::{
 
 use matryx_entity::{
     auth::{self, AuthError},
+    log::LogEntry,
     pdu::Pdu,
     resolve::StateSet,
     room_no::RoomNo,
@@ -48,6 +49,25 @@ pub enum Judged {
     Rejected(AuthError),
     /// It was here already.
     Known,
+}
+
+/// How an event came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Its server, or another, sends it to all who are in the room.
+    Sent,
+    /// Its server gave it to this one, which lets it in.
+    Handshake,
+}
+
+impl Draft<'_> {
+    /// Notes that the event at a place is for this server to tell the others of.
+    fn note_way(&mut self, way: Way, pos: i64) {
+        if way == Way::Handshake {
+            let room = self.head.snapshot.no;
+            self.plan.log(LogEntry::Forward { room, pos });
+        }
+    }
 }
 
 /// Why an event can't be judged.
@@ -93,11 +113,37 @@ impl Rooms {
         event: Verified,
         state_before: Option<StateSet>,
     ) -> Result<Judged, NotJudged> {
+        self.take_in(room, event, state_before, Way::Sent).await
+    }
+
+    /// Judges an event that a server gave to this one alone, and puts it in its place; the other
+    /// servers of the room hear of it from this one.
+    ///
+    /// # Errors
+    /// As [`Rooms::receive`].
+    pub async fn receive_handshake(
+        &self,
+        room: RoomNo,
+        event: Verified,
+    ) -> Result<Judged, NotJudged> {
+        self.take_in(room, event, None, Way::Handshake).await
+    }
+
+    async fn take_in(
+        &self,
+        room: RoomNo,
+        event: Verified,
+        state_before: Option<StateSet>,
+        way: Way,
+    ) -> Result<Judged, NotJudged> {
         let pdu = event.to_pdu();
         for _ in 0..MAX_TRIES {
             let turn = self.turn(room).await?;
             let Some(head) = turn.clone() else { continue };
-            match self.judge(turn, head, &pdu, state_before.as_ref()).await {
+            match self
+                .judge(turn, head, &pdu, state_before.as_ref(), way)
+                .await
+            {
                 Err(NotJudged::Room(RoomError::Store(
                     StoreError::Conflict { .. } | StoreError::Exists { .. },
                 ))) => {}
@@ -113,6 +159,7 @@ impl Rooms {
         head: Head,
         pdu: &Arc<Pdu>,
         state_before: Option<&StateSet>,
+        way: Way,
     ) -> Result<Judged, NotJudged> {
         let snapshot = head.snapshot.clone();
         if *pdu.room_id() != *snapshot.room_id {
@@ -149,7 +196,8 @@ impl Rooms {
                 by_auth_events.and_then(|()| auth::authorize_against(rules, pdu, &snapshot));
             let judged = match allowed {
                 Ok(()) => {
-                    draft.append(Arc::clone(pdu), None, was_aside).await?;
+                    let event = draft.append(Arc::clone(pdu), None, was_aside).await?;
+                    draft.note_way(way, event.pos);
                     Judged::Accepted
                 }
                 Err(reason) => {
@@ -182,7 +230,10 @@ impl Rooms {
             was_aside,
             starts_anew: false,
         };
-        draft.append_apart(Arc::clone(pdu), standing).await?;
+        let event = draft.append_apart(Arc::clone(pdu), standing).await?;
+        if matches!(judged, Judged::Accepted) {
+            draft.note_way(way, event.pos);
+        }
         self.settle(turn, draft, judged).await
     }
 

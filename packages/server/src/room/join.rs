@@ -45,14 +45,14 @@ impl Rooms {
             if rooms.join_here(&user, &room_id, &content).await? {
                 return Ok(room_id);
             }
-            let joined = rooms.join_elsewhere(user, &room_id, &servers, content);
+            let joined = rooms.join_for_long(user, &room_id, servers, content);
             joined.await.map(|()| room_id)
         })
         .await
     }
 
     /// Joins a room that this server is in. No, if the user can only get in through another.
-    async fn join_here(
+    pub(super) async fn join_here(
         &self,
         user: &UserId,
         room_id: &RoomId,

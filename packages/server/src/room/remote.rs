@@ -8,6 +8,8 @@
 mod alias;
 mod answer;
 mod ask;
+mod bound;
+mod directory;
 mod enter;
 mod gone;
 mod invite;
@@ -16,7 +18,8 @@ mod join;
 mod knock;
 mod leave;
 mod outsider;
+mod pending;
 mod template;
 
 pub(super) use self::join::Entrances;
-pub use self::{ask::Refusal, invited::ReceivedInvite};
+pub use self::{ask::Refusal, bound::BoundInvite, invite::prejoin_state, invited::ReceivedInvite};

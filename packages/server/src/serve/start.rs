@@ -21,10 +21,13 @@ use crate::{
     caller::TokenState,
     config::Config,
     data_dir::{DataDir, DataDirError},
-    federation::inbound::{Inbound, InboundDependencies},
+    federation::{
+        inbound::{Inbound, InboundDependencies},
+        sender::{Sender, SenderDependencies},
+    },
     key::{KeyRing, KeyRingOptions, OwnKeys},
     rate_limit::RateLimits,
-    room::{RoomDependencies, Rooms, acl::ServerAcls},
+    room::{RoomDependencies, RoomError, Rooms, acl::ServerAcls},
     signing_key::{SigningKey, SigningKeyError},
     telemetry::Telemetry,
     user::{UserDependencies, UserError, Users},
@@ -95,6 +98,9 @@ pub enum StartError {
     /// The caches can't be filled.
     #[error("cannot read the log of changes")]
     Sync(#[from] SyncError),
+    /// Joins that were under way can't be taken up again.
+    #[error("cannot read the joins that were under way")]
+    Rooms(#[from] RoomError),
     /// The accounts can't be opened.
     #[error("cannot open the accounts")]
     Users(#[from] UserError),
@@ -119,13 +125,7 @@ pub async fn start(
         Some(folder) => Appservices::load(folder, &config.server_name)?,
         None => Appservices::default(),
     };
-    let database = config.store_config();
-    let store = Store::open(&database)
-        .await
-        .map_err(|source| StartError::Database {
-            url: database.url,
-            source,
-        })?;
+    let store = open_store(&config).await?;
     let key = identity::check(&store, &config.server_name, key, &data_dir).await?;
 
     let tasks = TaskTracker::new();
@@ -150,6 +150,7 @@ pub async fn start(
         key_ring: key_ring.clone(),
         tasks: tasks.clone(),
     });
+    rooms.resume_joins().await?;
     let users = Users::start(UserDependencies {
         config: Arc::clone(&config),
         store: store.clone(),
@@ -162,6 +163,16 @@ pub async fn start(
     })
     .await?;
     check_tokens(&appservices, &users).await?;
+    let sender = Sender::start(SenderDependencies {
+        store: store.clone(),
+        sync: sync.clone(),
+        federation: federation.clone(),
+        clock: Arc::clone(&clock),
+        retry: config.federation.retry.clone(),
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    })
+    .await?;
     let first_admin_token = users.first_admin_token().await?;
     let acls = Arc::new(ServerAcls::default());
     let running = (&tasks, &shutdown, &clock);
@@ -172,6 +183,7 @@ pub async fn start(
         acls,
         inbound,
         federation,
+        sender,
         key_ring,
         tokens: Arc::new(users.clone()),
         config,
@@ -190,6 +202,26 @@ pub async fn start(
         app,
         first_admin_token,
     })
+}
+
+async fn open_store(config: &Config) -> Result<Store, StartError> {
+    let database = config.store_config();
+    let opened = Store::open(&database).await;
+    opened.map_err(|source| StartError::Database {
+        url: database.url,
+        source,
+    })
+}
+
+/// An application service must not have the token of a user.
+async fn check_tokens(appservices: &Appservices, users: &Users) -> Result<(), StartError> {
+    for appservice in appservices.iter() {
+        let Registration { id, as_token, .. } = &appservice.registration;
+        if !matches!(users.authenticate(as_token).await?, TokenState::Unknown) {
+            return Err(StartError::TokenTaken { id: id.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// The way to other homeservers: over the network, as the configuration bounds it.
@@ -230,17 +262,6 @@ async fn key_ring(
         notaries: config.federation.trusted_key_servers.clone(),
         banned: banned.map(|key| key.0.clone()).collect(),
     }))
-}
-
-/// No token of an application service may be a user's.
-async fn check_tokens(appservices: &Appservices, users: &Users) -> Result<(), StartError> {
-    for appservice in appservices.iter() {
-        let Registration { id, as_token, .. } = &appservice.registration;
-        if !matches!(users.authenticate(as_token).await?, TokenState::Unknown) {
-            return Err(StartError::TokenTaken { id: id.clone() });
-        }
-    }
-    Ok(())
 }
 
 /// What takes in the events of other servers.

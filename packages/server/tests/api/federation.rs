@@ -1,15 +1,20 @@
 //! Servers that talk to each other over TLS on loopback.
 
 mod cli;
+mod directory;
 mod gaps;
 mod history;
 mod joining;
 mod keys;
+mod knocking;
 mod outbound;
 mod pair;
+mod partner;
 mod pdu;
 mod query;
 mod resident;
 mod rotation;
+mod sender;
 mod stranger;
+mod third_party;
 mod x_matrix;

@@ -16,6 +16,8 @@ const ALIASES: &str = "SELECT * FROM alias WHERE room = $room";
 
 const PUBLISHED: &str = "SELECT * FROM published_room";
 
+const NUMBERS: &str = "SELECT VALUE no FROM room";
+
 const POSITIONS: &str = "SELECT VALUE pos FROM $ids";
 
 /// How many places one round of the search for a room's head asks for.
@@ -108,6 +110,15 @@ impl Store {
             .query(ALIASES, variables([("room", room)]))
             .await?
             .rows(0, Alias::TABLE)
+    }
+
+    /// The numbers of all rooms, in no order: one query over all of them.
+    ///
+    /// # Errors
+    /// The database is away or damaged.
+    pub async fn room_numbers(&self) -> Result<Vec<RoomNo>, StoreError> {
+        let mut response = self.database().query(NUMBERS, Variables::new()).await?;
+        response.rows(0, Room::TABLE)
     }
 
     /// Whether a room is listed in the directory: one query.

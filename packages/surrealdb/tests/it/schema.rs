@@ -6,6 +6,8 @@ use matryx_entity::{
     access_token::AccessToken,
     account_data::AccountData,
     chore::Chore,
+    delivery_mark::DeliveryMark,
+    destination::Destination,
     device::Device,
     device_activity::DeviceActivity,
     erasure::Erasure,
@@ -15,6 +17,7 @@ use matryx_entity::{
     member::Member,
     node::{Bell, Node},
     old_signing_key::OldSigningKey,
+    pending_join::PendingJoin,
     profile::Profile,
     receipt::Receipt,
     refresh_token::RefreshToken,
@@ -47,6 +50,7 @@ fn entities() -> BTreeSet<String> {
         StateRow,
         StateGroup,
         Member,
+        PendingJoin,
         Alias,
         PublishedRoom,
         Receipt,
@@ -67,6 +71,8 @@ fn entities() -> BTreeSet<String> {
         ServerKeys,
         OldSigningKey,
         Setup,
+        Destination,
+        DeliveryMark,
         StagedEvent,
     ];
     tables.into_iter().map(str::to_owned).collect()

@@ -23,8 +23,7 @@ impl From<RoomError> for ApiError {
             | RoomError::NoSuchState
             | RoomError::NoEventNear
             | RoomError::UnknownAlias(_)
-            | RoomError::UnknownUser(_)
-            | RoomError::UnreachableServer(_) => Self::not_found(message),
+            | RoomError::UnknownUser(_) => Self::not_found(message),
             RoomError::Refused(refusal) if (400..500).contains(&refusal.status) => {
                 let status = StatusCode::from_u16(refusal.status);
                 let status = status.unwrap_or(StatusCode::BAD_GATEWAY);

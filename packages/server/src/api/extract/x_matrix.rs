@@ -80,6 +80,7 @@ impl Proof for ServerSignatures {
                     if let Some(record) = parts.extensions.get::<RequestRecord>() {
                         record.set_origin(&claim.origin);
                     }
+                    app.sender.note_alive(&claim.origin);
                     return Ok(Origin::proven(claim.origin));
                 }
                 Err(error) => outcome = Err(error.into()),

@@ -3,19 +3,13 @@
 
 use axum::extract::State;
 use ruma::{
-    api::{
-        error::{ErrorKind, IncompatibleRoomVersionErrorData},
-        federation::membership::prepare_join_event::v1::{Request, Response},
-    },
+    api::federation::membership::prepare_join_event::v1::{Request, Response},
     events::room::member::MembershipState,
 };
 
-use super::{of_origin, raw};
+use super::{check_version, of_origin, raw};
 use crate::{
-    api::{
-        error::{ApiError, ApiResult},
-        extract::Call,
-    },
+    api::{error::ApiResult, extract::Call},
     app::App,
 };
 
@@ -29,14 +23,7 @@ pub async fn make_join(
     of_origin(&caller, &request.user_id)?;
     let room = app.rooms.resident(&request.room_id).await?;
     app.acls.check(&room, caller.server_name())?;
-    if !request.ver.contains(&room.version) {
-        return Err(ApiError::bad_request(
-            ErrorKind::IncompatibleRoomVersion(IncompatibleRoomVersionErrorData::new(
-                room.version.clone(),
-            )),
-            "Your server does not support the version of this room",
-        ));
-    }
+    check_version(&room, &request.ver)?;
     let join = MembershipState::Join;
     let template = app
         .rooms

@@ -17,6 +17,7 @@ const PROMETHEUS: [(HeaderName, &str); 1] = [(
 pub async fn metrics(State(app): State<App>) -> Text<String> {
     app.sync.record_metrics();
     app.federation.record_metrics();
+    app.sender.record_metrics();
     app.key_ring.record_metrics();
     let text = app.metrics.as_ref().map(Telemetry::render);
     (PROMETHEUS, text.unwrap_or_default())

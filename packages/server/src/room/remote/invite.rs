@@ -59,7 +59,7 @@ impl Rooms {
             pdu.event_id().to_owned(),
             snapshot.version.clone(),
             raw(&pdu)?,
-            invite_room_state(&snapshot, sender)?,
+            prejoin_state(&snapshot, Some(sender))?,
         );
         let answer = deps.federation.send_with(server, request, SHORT).await?;
         let event = self.signed_invite(server, &snapshot, &pdu, answer.event.get())?;
@@ -96,18 +96,21 @@ impl Rooms {
     }
 }
 
-/// What the other server may know of the room: whole events, so that it can check them.
-fn invite_room_state(
+/// What a server may know of a room that it is not in yet: whole events, so that it can check them.
+///
+/// # Errors
+/// The room is damaged.
+pub fn prejoin_state(
     room: &RoomSnapshot,
-    sender: &UserId,
+    inviter: Option<&UserId>,
 ) -> Result<Vec<RawStrippedState>, RoomError> {
     let mut state = Vec::with_capacity(STRIPPED.len());
     for kind in STRIPPED {
         let state_key = match kind {
-            StateEventType::RoomMember => sender.as_str(),
-            _ => "",
+            StateEventType::RoomMember => inviter.map(UserId::as_str),
+            _ => Some(""),
         };
-        if let Some(event) = room.get(&kind, state_key) {
+        if let Some(event) = state_key.and_then(|key| room.get(&kind, key)) {
             state.push(RawStrippedState::Pdu(raw(&event.pdu)?));
         }
     }

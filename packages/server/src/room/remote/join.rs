@@ -57,7 +57,7 @@ impl Rooms {
     ///
     /// # Errors
     /// What the servers answer; 403 for guests.
-    pub(in crate::room) async fn join_elsewhere(
+    pub(super) async fn join_elsewhere(
         &self,
         user: OwnedUserId,
         room_id: &RoomId,

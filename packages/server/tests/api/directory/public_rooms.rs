@@ -186,7 +186,7 @@ async fn searches_name_topic_and_alias_and_filters_by_type() {
 }
 
 #[tokio::test]
-async fn knows_only_its_own_directory_and_needs_an_account_to_search() {
+async fn needs_an_account_to_search_and_other_servers_for_their_rooms() {
     let server = TestServer::start().await;
     let alice = server.register("alice").await;
     publish(&alice, json!({})).await;
@@ -202,14 +202,14 @@ async fn knows_only_its_own_directory_and_needs_an_account_to_search() {
         .query("server", "elsewhere.example")
         .send()
         .await;
-    other.error(404, "M_NOT_FOUND");
+    other.error(502, "M_UNKNOWN");
     let path = format!("{PATH}?server=elsewhere.example");
     alice
         .post(&path)
         .json(&json!({}))
         .send()
         .await
-        .error(404, "M_NOT_FOUND");
+        .error(502, "M_UNKNOWN");
     server
         .post(PATH)
         .json(&json!({}))

@@ -1,5 +1,10 @@
 //! Users of this server come into rooms of another one: by themselves, invited, let in.
 
+use std::time::Duration;
+
+use matryx_entity::pending_join::PendingJoin;
+use matryx_surrealdb::{KeyRange, Plan};
+use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::{Value, json};
 
 use super::pair::Peer;
@@ -300,4 +305,44 @@ async fn an_emptied_room_is_joined_anew() {
     let events = events.as_array().unwrap();
     assert!(events.iter().any(|event| event["type"] == "m.room.topic"));
     assert_eq!(state(&two.alice, &id).await, state(&two.bob, &id).await);
+}
+
+#[tokio::test]
+async fn a_join_is_taken_up_again_after_a_restart() {
+    let two = Two::new().await;
+    let id = two.alice.create_room(room("12", "public_chat")).await;
+    let pending = PendingJoin {
+        user: OwnedUserId::try_from(two.bob.id.as_str()).unwrap(),
+        room_id: OwnedRoomId::try_from(id.as_str()).unwrap(),
+        servers: vec![two.here.name.clone()],
+        content: r#"{"displayname":"Bob","membership":"join"}"#.to_owned(),
+    };
+    let app = &two.there.server.app;
+    let mut plan = Plan::new();
+    plan.put(&pending);
+    app.store.commit(plan).await.unwrap();
+    app.rooms.resume_joins().await.unwrap();
+    let since = two.bob.sync(None).await;
+    let since = since["next_batch"].as_str().unwrap().to_owned();
+    let wait = two
+        .bob
+        .get("/_matrix/client/v3/sync")
+        .query("timeout", "20000");
+    wait.query("since", &since).send().await.ok();
+    let join = member(&two.bob, &id, &two.bob.id).await;
+    assert_eq!(join["displayname"], "Bob");
+    let done = async {
+        while !app
+            .store
+            .range::<PendingJoin>(KeyRange::all())
+            .await
+            .unwrap()
+            .is_empty()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), done)
+        .await
+        .unwrap();
 }

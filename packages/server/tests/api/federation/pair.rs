@@ -34,7 +34,7 @@ pub(super) fn fixture(name: &str) -> String {
 
 /// An address that nothing listens on. Its port is none of those that the system gives out, so that
 /// no other socket gets it meanwhile.
-fn free_address() -> SocketAddr {
+pub(super) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 10_000 + u16::try_from(std::process::id() % 100).unwrap() * 200;
     loop {

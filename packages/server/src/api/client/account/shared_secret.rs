@@ -3,14 +3,11 @@
 //! [Synapse](https://element-hq.github.io/synapse/latest/admin_api/register_api.html)
 
 use axum::extract::State;
-use bytes::BufMut;
-use http::{HeaderValue, Method};
+use http::Method;
 use ruma::{
     OwnedDeviceId, OwnedServerName, OwnedUserId,
     api::{
-        IncomingRequest, Metadata, OutgoingBody, OutgoingResponse,
-        auth_scheme::NoAuthentication,
-        error::{DeserializationError, IntoHttpError},
+        IncomingRequest, Metadata, auth_scheme::NoAuthentication, error::DeserializationError,
         path_builder::SinglePath,
     },
 };
@@ -20,6 +17,7 @@ use crate::{
     api::{
         error::{ApiError, ApiResult},
         extract::Call,
+        json::Json,
     },
     app::App,
     rate_limit::Act,
@@ -134,30 +132,5 @@ impl IncomingRequest for Request {
         _: &[&str],
     ) -> Result<Self, DeserializationError> {
         Ok(Self(serde_json::from_slice(request.body())?))
-    }
-}
-
-/// A JSON answer of an endpoint that Ruma does not know.
-pub struct Json<T>(pub T);
-
-impl<T: Serialize> OutgoingBody for Json<T> {
-    type Error = serde_json::Error;
-
-    fn content_type(&self) -> Option<HeaderValue> {
-        Some(HeaderValue::from_static("application/json"))
-    }
-
-    fn try_into_buf<B: Default + BufMut + AsRef<[u8]>>(self) -> Result<B, serde_json::Error> {
-        let mut buffer = B::default().writer();
-        serde_json::to_writer(&mut buffer, &self.0)?;
-        Ok(buffer.into_inner())
-    }
-}
-
-impl<T: Serialize> OutgoingResponse for Json<T> {
-    type Body = Self;
-
-    fn try_into_http_response_inner(self) -> Result<http::Response<Self>, IntoHttpError> {
-        Ok(http::Response::new(self))
     }
 }

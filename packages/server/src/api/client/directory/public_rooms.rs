@@ -15,14 +15,13 @@ pub async fn public_rooms(
     State(app): State<App>,
     Call { request, .. }: Call<Request>,
 ) -> ApiResult<Response> {
-    app.rooms
-        .check_directory_server(request.server.as_deref())?;
     let wanted = DirectoryRequest {
         limit: request.limit,
         since: request.since.as_deref(),
         ..DirectoryRequest::default()
     };
-    let page = app.rooms.public_rooms(wanted).await?;
+    let server = request.server.as_deref();
+    let page = app.rooms.public_rooms_of(server, wanted).await?;
     let mut response = Response::new(page.rooms);
     response.next_batch = page.next;
     response.prev_batch = page.prev;

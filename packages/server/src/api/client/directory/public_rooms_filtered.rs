@@ -2,15 +2,12 @@
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3publicrooms)
 
 use axum::extract::State;
-use ruma::{
-    api::client::directory::get_public_rooms_filtered::v3::{Request, Response},
-    directory::RoomNetwork,
-};
+use ruma::api::client::directory::get_public_rooms_filtered::v3::{Request, Response};
 
 use crate::{
     api::{error::ApiResult, extract::Call},
     app::App,
-    room::{DirectoryPage, DirectoryRequest},
+    room::DirectoryRequest,
 };
 
 /// A page of the public rooms that a filter lets through.
@@ -18,20 +15,14 @@ pub async fn public_rooms_filtered(
     State(app): State<App>,
     Call { request, .. }: Call<Request>,
 ) -> ApiResult<Response> {
-    app.rooms
-        .check_directory_server(request.server.as_deref())?;
-    let page = match request.room_network {
-        RoomNetwork::Matrix | RoomNetwork::All => {
-            let wanted = DirectoryRequest {
-                limit: request.limit,
-                since: request.since.as_deref(),
-                filter: request.filter,
-            };
-            app.rooms.public_rooms(wanted).await?
-        }
-        // No bridge has listed rooms of its network here.
-        _ => DirectoryPage::default(),
+    let wanted = DirectoryRequest {
+        limit: request.limit,
+        since: request.since.as_deref(),
+        filter: request.filter,
+        network: request.room_network,
     };
+    let server = request.server.as_deref();
+    let page = app.rooms.public_rooms_of(server, wanted).await?;
     let mut response = Response::new();
     response.chunk = page.rooms;
     response.next_batch = page.next;
