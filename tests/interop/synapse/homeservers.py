@@ -272,6 +272,7 @@ class Synapse(Homeserver):
                 "destination_min_retry_interval": "1s",
                 "destination_max_retry_interval": "5s",
             },
+            "caches": {"sync_response_cache_duration": "0s"},
             "rc_message": generous,
             "rc_registration": generous,
             "rc_login": {"address": generous, "account": generous, "failed_attempts": generous},

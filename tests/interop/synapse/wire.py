@@ -9,9 +9,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-REQUEST_LIMIT = 60
+REQUEST_LIMIT = 30
 """Longest time for one answer, in seconds."""
-PATIENCE = 30
+PATIENCE = 15
 """Longest wait for something that another server has to bring about, in seconds."""
 PASSWORD = "a password for two servers"
 

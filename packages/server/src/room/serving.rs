@@ -52,12 +52,12 @@ impl Rooms {
         self.sync().room(place.room).await?.ok_or_else(unknown)
     }
 
-    /// An event by its id, for a server that is in the room. Also a soft-failed one, which others
-    /// may have built on, and one that is part of an auth chain only. At most four queries.
+    /// An event by its id, for a server that is in the room; redacted where it may not see the
+    /// event: to come into the room it needs those before, too. Also a soft-failed one, which
+    /// others may have built on, and one that is part of an auth chain only. At most four queries.
     ///
     /// # Errors
-    /// 404 for an event that the room does not have or that is rejected; 403 for one that is not
-    /// for this server's eyes.
+    /// 404 for an event that the room does not have or that is rejected.
     pub async fn event_for(
         &self,
         room: &RoomSnapshot,
@@ -71,12 +71,7 @@ impl Rooms {
         let events = [event];
         let seen = self.seen_by(room, server, &events).await?;
         let [event] = events;
-        if seen != [true] {
-            return Err(RoomError::Forbidden(
-                "Your server may not see this event".to_owned(),
-            ));
-        }
-        self.form_for_server(room, &event, true)
+        self.form_for_server(room, &event, seen == [true])
     }
 
     /// Events as a server may have them, in the same order: redacted where it may not see them.
