@@ -1,7 +1,7 @@
-//! `cargo xtask interop`: drives the running binary with real Matrix clients.
+//! `cargo xtask interop`: drives the running binary with real Matrix clients and a real Synapse.
 //!
-//! The clients and their pinned versions are in `tests/interop`. Each script prints one line per
-//! check, `ok NAME` or `not ok NAME: REASON`, and is killed at its time limit.
+//! They and their pinned versions are in `tests/interop`. Each script prints one line per check,
+//! `ok NAME` or `not ok NAME: REASON`, and is killed at its time limit.
 
 use crate::homeserver::{self, Launch, Profile, repository};
 use anyhow::{Context as _, Result, bail};
@@ -13,7 +13,9 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Longest time that one client's script may take.
-const SCRIPT_LIMIT: Duration = Duration::from_mins(2);
+const CLIENT_LIMIT: Duration = Duration::from_mins(2);
+/// Longest time that the script may take that goes through rooms shared with another server.
+const SERVER_LIMIT: Duration = Duration::from_mins(10);
 
 /// Options of `cargo xtask interop`.
 #[derive(clap::Args)]
@@ -21,28 +23,44 @@ pub(crate) struct Args {
     /// Test this binary instead of building the dev one.
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Run only this client.
+    /// Run only this one.
     #[arg(long, value_enum)]
-    only: Option<Client>,
+    only: Option<Peer>,
 }
 
-/// A client that drives the server.
+/// What the server is tried with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Client {
+enum Peer {
     /// matrix-js-sdk, from npm.
     JsSdk,
     /// matrix-nio, from `PyPI`.
     Nio,
+    /// Synapse, from `PyPI`, with which the server shares rooms.
+    Synapse,
 }
 
-impl Client {
-    const ALL: [Self; 2] = [Self::JsSdk, Self::Nio];
+impl Peer {
+    const ALL: [Self; 3] = [Self::JsSdk, Self::Nio, Self::Synapse];
 
     fn name(self) -> &'static str {
         match self {
             Self::JsSdk => "matrix-js-sdk",
             Self::Nio => "matrix-nio",
+            Self::Synapse => "Synapse",
         }
+    }
+
+    /// Longest time that its script may take.
+    fn limit(self) -> Duration {
+        match self {
+            Self::JsSdk | Self::Nio => CLIENT_LIMIT,
+            Self::Synapse => SERVER_LIMIT,
+        }
+    }
+
+    /// Whether it is a client, which is told of a server that runs.
+    fn is_client(self) -> bool {
+        self != Self::Synapse
     }
 
     /// Installs the pinned version, where it is not there yet.
@@ -59,36 +77,48 @@ impl Client {
                     .await?;
                 }
             }
-            Self::Nio => {
-                let pip = folder.join(".venv/bin/pip");
-                if !folder.join(".venv/bin/python").exists() {
-                    let venv = ["-m", "venv", ".venv"];
-                    step(Command::new("python3").args(venv).current_dir(folder)).await?;
-                }
-                let install = ["install", "--quiet", "--disable-pip-version-check"];
-                let mut command = Command::new(pip);
-                command
-                    .args(install)
-                    .args(["-r", "requirements.txt"])
-                    .current_dir(folder);
-                step(&mut command).await?;
+            Self::Nio => install_python(folder, ".venv", "requirements.txt").await?,
+            Self::Synapse => {
+                install_python(folder, ".synapse", "synapse/requirements.txt").await?;
             }
         }
         Ok(())
     }
 
-    fn script(self, folder: &Path) -> Command {
+    /// How its script is started: a client's for a server at this address, which it is told in
+    /// the environment.
+    fn script(self, folder: &Path, binary: &Path, url: &str) -> Command {
         let (program, script) = match self {
             Self::JsSdk => (PathBuf::from("node"), "js_sdk.mjs"),
             Self::Nio => (folder.join(".venv/bin/python"), "nio_client.py"),
+            Self::Synapse => (folder.join(".synapse/bin/python"), "synapse/main.py"),
         };
         let mut command = Command::new(program);
         command.arg(script).current_dir(folder);
+        if self.is_client() {
+            command.env("MATRYX_URL", url);
+        } else {
+            command.arg("--binary").arg(binary);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         command
     }
 }
 
-/// Runs the clients against one server and prints the closing line.
+/// Installs what a file of requirements pins, into an environment of its own.
+async fn install_python(folder: &Path, environment: &str, requirements: &str) -> Result<()> {
+    let programs = folder.join(environment).join("bin");
+    if !programs.join("python").exists() {
+        let arguments = ["-m", "venv", environment];
+        step(Command::new("python3").args(arguments).current_dir(folder)).await?;
+    }
+    let install = ["install", "--quiet", "--disable-pip-version-check", "-r"];
+    let mut command = Command::new(programs.join("pip"));
+    command.args(install).arg(requirements).current_dir(folder);
+    step(&mut command).await
+}
+
+/// Runs the scripts, those of clients against one server, and prints the closing line.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let binary = homeserver::binary(args.binary.as_deref(), Profile::Dev)?;
     let folder = tempfile::Builder::new()
@@ -98,7 +128,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let tally = runtime.block_on(drive(args, &launch))?;
+    let tally = runtime.block_on(drive(args, &launch, &binary))?;
     if tally.failed > 0 {
         println!("{}", launch.log_tail());
     }
@@ -106,34 +136,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if tally.failed == 0 && tally.passed > 0 {
         Ok(())
     } else {
-        bail!("a client failed")
+        bail!("something failed")
     }
 }
 
-async fn drive(args: &Args, launch: &Launch) -> Result<Tally> {
+async fn drive(args: &Args, launch: &Launch, binary: &Path) -> Result<Tally> {
     let scripts = repository()?.join("tests/interop");
     let server = launch.start().await?;
     let url = format!("http://{}", server.address);
     let mut tally = Tally::default();
-    for client in Client::ALL
+    for peer in Peer::ALL
         .into_iter()
-        .filter(|client| args.only.is_none_or(|o| o == *client))
+        .filter(|peer| args.only.is_none_or(|only| only == *peer))
     {
-        client
-            .install(&scripts)
+        peer.install(&scripts)
             .await
-            .with_context(|| format!("installing {}", client.name()))?;
-        let mut command = client.script(&scripts);
-        command
-            .env("MATRYX_URL", &url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        let finished = timeout(SCRIPT_LIMIT, script(client, command, &mut tally)).await;
-        let ended = finished.unwrap_or_else(|_elapsed| {
-            Ok(Some(format!("it was still running after {SCRIPT_LIMIT:?}")))
-        });
+            .with_context(|| format!("installing {}", peer.name()))?;
+        let command = peer.script(&scripts, binary, &url);
+        let limit = peer.limit();
+        let finished = timeout(limit, script(peer, command, &mut tally)).await;
+        let ended = finished
+            .unwrap_or_else(|_elapsed| Ok(Some(format!("it was still running after {limit:?}"))));
         if let Some(reason) = ended? {
-            tally.line(client, &format!("not ok the script ends: {reason}"));
+            tally.line(peer, &format!("not ok the script ends: {reason}"));
         }
     }
     server.stop().await?;
@@ -141,16 +166,16 @@ async fn drive(args: &Args, launch: &Launch) -> Result<Tally> {
 }
 
 /// Runs one script to its end; returns why it ended badly, if it did.
-async fn script(client: Client, mut command: Command, tally: &mut Tally) -> Result<Option<String>> {
+async fn script(peer: Peer, mut command: Command, tally: &mut Tally) -> Result<Option<String>> {
     let mut child = command
         .kill_on_drop(true)
         .spawn()
-        .context("starting the client's script")?;
+        .context("starting the script")?;
     let stdout = child.stdout.take().context("the script has no output")?;
     let mut lines = BufReader::new(stdout).lines();
     let (before, failed) = (tally.passed, tally.failed);
     while let Some(line) = lines.next_line().await? {
-        tally.line(client, &line);
+        tally.line(peer, &line);
     }
     let status = child.wait().await?;
     Ok(if !status.success() && tally.failed == failed {
@@ -162,7 +187,7 @@ async fn script(client: Client, mut command: Command, tally: &mut Tally) -> Resu
     })
 }
 
-/// Checks counted over all clients.
+/// Checks counted over all scripts.
 #[derive(Default)]
 struct Tally {
     passed: usize,
@@ -170,13 +195,13 @@ struct Tally {
 }
 
 impl Tally {
-    fn line(&mut self, client: Client, line: &str) {
+    fn line(&mut self, peer: Peer, line: &str) {
         if line.starts_with("ok ") {
             self.passed += 1;
         } else if line.starts_with("not ok ") {
             self.failed += 1;
         }
-        println!("{}: {line}", client.name());
+        println!("{}: {line}", peer.name());
     }
 }
 
@@ -214,7 +239,7 @@ mod tests {
             "not ok join: refused",
             "okay",
         ] {
-            tally.line(Client::Nio, line);
+            tally.line(Peer::Nio, line);
         }
         assert_eq!((tally.passed, tally.failed), (1, 1));
     }

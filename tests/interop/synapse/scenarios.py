@@ -277,7 +277,8 @@ def sees_what_passes(host, guest, version):
 
     def ephemeral(user, kind):
         joined = user.sync()["rooms"]["join"][room]
-        found = [e["content"] for e in joined["ephemeral"]["events"] if e["type"] == kind]
+        events = joined.get("ephemeral", {}).get("events", [])
+        found = [event["content"] for event in events if event["type"] == kind]
         return found[0] if found else {}
 
     for here, there in ((alice, bob), (bob, alice)):
