@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Test this binary instead of building the dev one.
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Run only this one.
+    /// Run only this one; without it, the clients.
     #[arg(long, value_enum)]
     only: Option<Peer>,
 }
@@ -147,7 +147,7 @@ async fn drive(args: &Args, launch: &Launch, binary: &Path) -> Result<Tally> {
     let mut tally = Tally::default();
     for peer in Peer::ALL
         .into_iter()
-        .filter(|peer| args.only.is_none_or(|only| only == *peer))
+        .filter(|peer| args.only.map_or(peer.is_client(), |only| only == *peer))
     {
         peer.install(&scripts)
             .await

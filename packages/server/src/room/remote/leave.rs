@@ -2,10 +2,12 @@
 
 use matryx_entity::{member::Member, pdu::Pdu};
 use ruma::{
-    CanonicalJsonObject, OwnedUserId, RoomId, RoomVersionId, ServerName,
+    CanonicalJsonObject, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, ServerName,
     api::federation::membership::{create_leave_event, prepare_leave_event},
     events::room::member::MembershipState,
 };
+
+use serde::Deserialize;
 
 use super::{
     ask::{Attempts, SHORT},
@@ -30,7 +32,11 @@ impl Rooms {
     ) -> Result<(), RoomError> {
         let room = self.store().room(now.room).await?;
         let version = room.map_or(RoomVersionId::V1, |room| room.version);
-        let servers = self.candidates(room_id, &[], Some(&now.sender), None);
+        let known = match now.membership {
+            MembershipState::Knock => servers_told(now.stripped_state.as_deref()),
+            _ => Vec::new(),
+        };
+        let servers = self.candidates(room_id, &known, Some(&now.sender), None);
         let wish = Wish {
             room_id,
             user: &user,
@@ -88,5 +94,32 @@ impl Rooms {
         );
         federation.send_with(server, request, SHORT).await?;
         Ok(pdu)
+    }
+}
+
+/// The servers of those who made the state that a user was told with the answer to a knock: the
+/// id of a room may name none.
+fn servers_told(stripped_state: Option<&str>) -> Vec<OwnedServerName> {
+    #[derive(Deserialize)]
+    struct Told {
+        sender: OwnedUserId,
+    }
+    let told = stripped_state.and_then(|text| serde_json::from_str::<Vec<Told>>(text).ok());
+    let told = told.unwrap_or_default().into_iter();
+    told.map(|event| event.sender.server_name().to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_tells_servers() {
+        let told =
+            r#"[{"sender":"@a:one.example","type":"m.room.name"},{"sender":"@b:two.example"}]"#;
+        assert_eq!(servers_told(Some(told)), ["one.example", "two.example"]);
+        assert!(servers_told(Some("no JSON")).is_empty());
+        assert!(servers_told(None).is_empty());
     }
 }

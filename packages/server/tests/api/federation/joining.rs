@@ -346,3 +346,20 @@ async fn a_join_is_taken_up_again_after_a_restart() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_knock_is_taken_back_where_it_was_heard() {
+    let two = Two::new().await;
+    for version in ["11", "12"] {
+        let mut body = room(version, "private_chat");
+        let rule = json!({ "type": "m.room.join_rules", "content": { "join_rule": "knock" } });
+        body["initial_state"] = json!([rule]);
+        let id = two.alice.create_room(body).await;
+        two.bob_does("knock", &id).await.ok();
+        let now = member(&two.alice, &id, &two.bob.id).await;
+        assert_eq!(now["membership"], "knock", "{version}");
+        two.leave(&two.bob, &id).await.ok();
+        let now = member(&two.alice, &id, &two.bob.id).await;
+        assert_eq!(now["membership"], "leave", "{version}");
+    }
+}
