@@ -22,6 +22,7 @@ pub mod log;
 pub mod member;
 pub mod node;
 pub mod old_signing_key;
+pub mod open_id_token;
 pub mod pdu;
 pub mod pending_join;
 pub mod position;

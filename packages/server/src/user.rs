@@ -12,10 +12,12 @@ mod chores;
 mod credentials;
 mod deactivate;
 mod device;
+mod elsewhere;
 mod error;
 mod filter;
 mod first_admin;
 mod interactive;
+mod open_id;
 mod operator;
 mod password;
 mod profile;
@@ -37,7 +39,7 @@ use std::{
     time::Duration,
 };
 
-use matryx_client::sync::SyncEngine;
+use matryx_client::{federation::Federation, sync::SyncEngine};
 use matryx_entity::{clock::Clock, log::LogEntry, stored::Stored, user::User};
 use matryx_surrealdb::Store;
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, ServerName, UInt, UserId};
@@ -50,6 +52,7 @@ pub use self::{
     device::ListedDevice,
     error::UserError,
     interactive::Proven,
+    open_id::IssuedOpenId,
     operator::{Listed, NewUser},
     password::MAX_PASSWORD_BYTES,
     register::{NewAccount, Registered},
@@ -77,6 +80,8 @@ pub struct UserDependencies {
     pub sync: SyncEngine,
     /// The rooms that follow changes of accounts.
     pub rooms: Arc<dyn UserRooms>,
+    /// The way to other homeservers.
+    pub federation: Federation,
     /// The registered application services, which reserve names.
     pub appservices: Appservices,
     /// Tells the time.
@@ -97,6 +102,7 @@ struct Inner {
     config: Arc<Config>,
     store: Store,
     sync: SyncEngine,
+    federation: Federation,
     appservices: Appservices,
     clock: Arc<dyn Clock>,
     passwords: Passwords,
@@ -139,6 +145,7 @@ impl Users {
             store,
             sync,
             rooms,
+            federation,
             appservices,
             clock,
             tasks,
@@ -152,6 +159,7 @@ impl Users {
                 config,
                 store,
                 sync,
+                federation,
                 appservices,
                 clock,
                 passwords,
@@ -208,7 +216,7 @@ impl Users {
         user.server_name() == self.server_name()
     }
 
-    /// Writes down when devices were last used and drops expired authentication sessions, from
+    /// Writes down when devices were last used and drops what has expired, from
     /// time to time and at the end.
     async fn keep_house(self, shutdown: CancellationToken) {
         const INTERVAL: Duration = Duration::from_secs(30);
@@ -225,6 +233,9 @@ impl Users {
             }
             if let Err(error) = self.drop_expired_sessions().await {
                 tracing::warn!(%error, "could not drop expired authentication sessions");
+            }
+            if let Err(error) = self.drop_expired_open_ids().await {
+                tracing::warn!(%error, "could not drop expired OpenID tokens");
             }
         }
     }

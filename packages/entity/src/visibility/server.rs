@@ -9,17 +9,13 @@
 use ruma::{
     ServerName, UserId,
     events::{
-        StateEventType, TimelineEventType,
+        TimelineEventType,
         room::{history_visibility::HistoryVisibility, member::MembershipState},
     },
 };
 
-use super::{changes_visibility, place};
-use crate::{
-    event::is_aside,
-    room_snapshot::{RoomSnapshot, membership_of},
-    timeline::TimelineEvent,
-};
+use super::changes_visibility;
+use crate::{event::is_aside, room_snapshot::RoomSnapshot, timeline::TimelineEvent};
 
 /// How a server took part in a room at one moment: by its user who took part most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,14 +55,13 @@ pub struct ServerViewer<'a> {
 }
 
 impl<'a> ServerViewer<'a> {
-    /// Looks through the members of the room.
+    /// A server, and a room as it is now.
     pub fn new(server: &'a ServerName, room: &'a RoomSnapshot) -> Self {
-        let members = room.slots(&StateEventType::RoomMember);
-        let joined_since = members
-            .filter(|(user, _)| is_of(server, user))
-            .filter(|(_, event)| membership_of(event) == MembershipState::Join)
-            .map(|(_, event)| place(event))
-            .min();
+        let joined = room.joined_servers.get(server);
+        // What lies aside was there before this server came.
+        let joined_since = joined
+            .and_then(|places| places.get_min())
+            .map(|first| if is_aside(*first) { 0 } else { *first });
         Self {
             server,
             room,
@@ -138,8 +133,8 @@ impl<'a> ServerViewer<'a> {
     }
 }
 
-/// Is a user of this server? The comparison of the ends comes first because it is asked of every
-/// member of a room.
+/// Is it a user of this server? The comparison of the ends comes first because it is asked of every
+/// member of a state.
 fn is_of(server: &ServerName, user: &str) -> bool {
     user.ends_with(server.as_str())
         && <&UserId>::try_from(user).is_ok_and(|user| user.server_name() == server)

@@ -15,6 +15,8 @@ use ruma::{
 use serde_json::value::RawValue;
 
 pub mod backfill;
+pub mod claim_keys;
+pub mod devices;
 pub mod directory;
 pub mod event;
 pub mod event_auth;
@@ -28,6 +30,7 @@ pub mod onbind;
 pub mod profile;
 pub mod public_rooms;
 pub mod public_rooms_filtered;
+pub mod query_keys;
 pub mod send;
 pub mod send_join;
 pub mod send_knock;
@@ -35,6 +38,7 @@ pub mod send_leave;
 pub mod state;
 pub mod state_ids;
 pub mod timestamp_to_event;
+pub mod userinfo;
 pub mod version;
 
 use super::{
@@ -67,6 +71,10 @@ pub fn routes(routes: Routes) -> Routes {
         .add(exchange_third_party_invite::exchange_third_party_invite)
         .add(onbind::onbind)
         .add(public_rooms::public_rooms)
+        .add(userinfo::userinfo)
+        .add(devices::devices)
+        .add(query_keys::query_keys)
+        .add(claim_keys::claim_keys)
         .add(public_rooms_filtered::public_rooms_filtered)
         .add(event::event)
         .add(state::state)

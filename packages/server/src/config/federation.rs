@@ -16,6 +16,8 @@ settings! {
         /// Servers that are asked for the keys of servers which cannot be reached; the first two
         /// count. May be empty.
         trusted_key_servers: Vec<OwnedServerName> = Vec::new(),
+        /// Whether other servers learn the names that users gave their devices.
+        allow_device_names: bool = false,
         /// Public signing keys, in base64, that nothing is believed of: neither requests nor events.
         banned_keys: Vec<PublicKey> = Vec::new(),
         tables {

@@ -17,6 +17,7 @@ mod invited;
 mod join;
 mod knock;
 mod leave;
+mod moment;
 mod outsider;
 mod pending;
 mod template;

@@ -1,13 +1,14 @@
 //! The event closest to a moment.
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event)
 
-use matryx_entity::room_snapshot::RoomSnapshot;
+use matryx_entity::{event::is_aside, room_snapshot::RoomSnapshot};
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, ServerName,
     api::{Direction, client::filter::RoomEventFilter},
+    events::StateEventType,
 };
 
-use super::{RoomError, Rooms, messages::Way, serving::is_history};
+use super::{RoomError, Rooms, messages::Way, serving::is_history, view::View};
 use crate::caller::Requester;
 
 /// How many events around the moment are looked at. Events stand in the order of their arrival,
@@ -20,6 +21,9 @@ const _: () = assert!(NEIGHBORS == 100);
 
 /// How often a search for a server goes on where there is nothing that it may see.
 const MAX_WINDOWS: usize = 10;
+
+/// An event and its time.
+type Found = (OwnedEventId, MilliSecondsSinceUnixEpoch);
 
 impl Rooms {
     /// The first event that the reader may see at or after a moment, or the last one at or before
@@ -34,9 +38,35 @@ impl Rooms {
         room_id: &RoomId,
         ts: MilliSecondsSinceUnixEpoch,
         direction: Direction,
-    ) -> Result<(OwnedEventId, MilliSecondsSinceUnixEpoch), RoomError> {
+    ) -> Result<Found, RoomError> {
         let view = self.view(room_id, &reader.user_id).await?;
         view.moment()?;
+        let found = self.event_near_here(&view, ts, direction).await?;
+        // The room is older than what is here of it: others may know a closer event.
+        let is_far = found.as_ref().is_none_or(|(_, is_first)| *is_first);
+        if is_far && view.is_joined() && began_elsewhere(&view.room) {
+            let elsewhere = self.event_near_elsewhere(&view.room, ts, direction).await;
+            let elsewhere = elsewhere.filter(|(_, found)| is_on_side(*found, ts, direction));
+            let here = found.as_ref().map(|((_, found), _)| *found);
+            let is_closer = |found: MilliSecondsSinceUnixEpoch| match direction {
+                Direction::Forward => here.is_none_or(|here| found < here),
+                Direction::Backward => here.is_none_or(|here| found > here),
+            };
+            if let Some(elsewhere) = elsewhere.filter(|(_, found)| is_closer(*found)) {
+                return Ok(elsewhere);
+            }
+        }
+        let (found, _) = found.ok_or(RoomError::NoEventNear)?;
+        Ok(found)
+    }
+
+    /// What is here, and whether nothing here is on the other side of the moment.
+    async fn event_near_here(
+        &self,
+        view: &View,
+        ts: MilliSecondsSinceUnixEpoch,
+        direction: Direction,
+    ) -> Result<Option<(Found, bool)>, RoomError> {
         let floor = self.floor(&view.room).await?;
         let before = self.last_before(&view.room, floor, ts, direction).await?;
         let way = Way {
@@ -46,14 +76,16 @@ impl Rooms {
             floor,
             limit: NEIGHBORS,
         };
-        let walk = self.walk(&view, way, &RoomEventFilter::default()).await?;
-        walk.events
+        let walk = self.walk(view, way, &RoomEventFilter::default()).await?;
+        let found = walk
+            .events
             .iter()
             .map(|event| (event.pdu.event_id(), event.pdu.origin_server_ts()))
             .find(|(_, found)| is_on_side(*found, ts, direction))
-            .map(|(event_id, found)| (event_id.to_owned(), found))
-            .ok_or(RoomError::NoEventNear)
+            .map(|(event_id, found)| (event_id.to_owned(), found));
+        Ok(found.map(|found| (found, before.is_none())))
     }
+
     /// The same for a server that is in the room. It looks at most [`MAX_WINDOWS`] times as far.
     ///
     /// # Errors
@@ -64,7 +96,7 @@ impl Rooms {
         server: &ServerName,
         ts: MilliSecondsSinceUnixEpoch,
         direction: Direction,
-    ) -> Result<(OwnedEventId, MilliSecondsSinceUnixEpoch), RoomError> {
+    ) -> Result<Found, RoomError> {
         let floor = self.floor(room).await?;
         let before = self.last_before(room, floor, ts, direction).await?;
         let mut gap = before.unwrap_or(floor - 1);
@@ -111,6 +143,12 @@ impl Rooms {
         })
         .await
     }
+}
+
+/// Does this server lack the beginning of the room?
+fn began_elsewhere(room: &RoomSnapshot) -> bool {
+    room.get(&StateEventType::RoomCreate, "")
+        .is_none_or(|create| is_aside(create.pos))
 }
 
 fn is_on_side(

@@ -121,29 +121,23 @@ pub async fn start(
     let config = Arc::new(config);
     let data_dir = DataDir::open(&config.data_dir)?;
     let key = SigningKey::load_or_generate(&data_dir)?;
-    let appservices = match &config.appservice.dir {
-        Some(folder) => Appservices::load(folder, &config.server_name)?,
-        None => Appservices::default(),
-    };
+    let appservices = load_appservices(&config)?;
     let store = open_store(&config).await?;
     let key = identity::check(&store, &config.server_name, key, &data_dir).await?;
 
     let tasks = TaskTracker::new();
     let shutdown = CancellationToken::new();
     let sync = SyncEngine::open(store.clone(), sync_options(&config), Arc::clone(&clock)).await?;
-    {
-        let (sync, shutdown) = (sync.clone(), shutdown.clone());
-        tasks.spawn(async move { sync.follow(shutdown).await });
-    }
+    let (follower, stop) = (sync.clone(), shutdown.clone());
+    tasks.spawn(async move { follower.follow(stop).await });
     tasks.spawn(trim_log(store.clone(), shutdown.clone()));
     let pair = Arc::new(key.pair);
     let federation = federation(&config, &pair, &clock)?;
     let key_ring = key_ring(&config, &store, &federation, &pair, &clock).await?;
-    let signer = EventSigner::new(config.server_name.clone(), pair);
     let rooms = Rooms::new(RoomDependencies {
         store: store.clone(),
         sync: sync.clone(),
-        signer: Arc::new(signer),
+        signer: Arc::new(EventSigner::new(config.server_name.clone(), pair)),
         clock: Arc::clone(&clock),
         default_version: config.default_room_version.clone(),
         federation: federation.clone(),
@@ -156,6 +150,7 @@ pub async fn start(
         store: store.clone(),
         sync: sync.clone(),
         rooms: Arc::new(AccountRooms(rooms.clone())),
+        federation: federation.clone(),
         appservices: appservices.clone(),
         clock: Arc::clone(&clock),
         tasks: tasks.clone(),
@@ -202,6 +197,13 @@ pub async fn start(
         app,
         first_admin_token,
     })
+}
+
+fn load_appservices(config: &Config) -> Result<Appservices, RegistrationError> {
+    match &config.appservice.dir {
+        Some(folder) => Appservices::load(folder, &config.server_name),
+        None => Ok(Appservices::default()),
+    }
 }
 
 async fn open_store(config: &Config) -> Result<Store, StartError> {

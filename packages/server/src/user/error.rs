@@ -1,6 +1,6 @@
 //! Why an account's request is refused.
 
-use matryx_client::sync::SyncError;
+use matryx_client::{federation::FederationError, sync::SyncError};
 use matryx_entity::{profile::ProfileLimit, push::edit::EditError, user_ids::InvalidUsername};
 use matryx_surrealdb::StoreError;
 use ruma::api::client::uiaa::UiaaInfo;
@@ -59,6 +59,9 @@ pub enum UserError {
     /// The refresh token is nobody's, or was replaced.
     #[error("Unrecognised refresh token")]
     UnknownToken,
+    /// The `OpenID` token is nobody's, or has expired.
+    #[error("Unrecognised OpenID token")]
+    UnknownOpenId,
     /// The refresh token is too old.
     #[error("The refresh token has expired")]
     ExpiredToken,
@@ -95,6 +98,9 @@ pub enum UserError {
     /// A value could not be written as JSON.
     #[error("a value could not be written as JSON")]
     Json(#[from] serde_json::Error),
+    /// Another server that is needed for this does not help.
+    #[error("{0}")]
+    Elsewhere(#[source] Box<FederationError>),
     /// A follow-up in the user's rooms failed.
     #[error(transparent)]
     Rooms(#[from] RoomsFailed),

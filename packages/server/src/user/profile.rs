@@ -19,7 +19,7 @@ const MAX_DISPLAY_NAME_CHARS: usize = 256;
 /// The longest address of an avatar, in characters, as Synapse.
 const MAX_AVATAR_URL_CHARS: usize = 1000;
 
-const NO_PROFILE: UserError = UserError::NotFound("There is no such profile");
+pub(super) const NO_PROFILE: UserError = UserError::NotFound("There is no such profile");
 
 impl Users {
     /// The fields of a profile: from the cache, or one query.

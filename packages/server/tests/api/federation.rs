@@ -17,4 +17,5 @@ mod rotation;
 mod sender;
 mod stranger;
 mod third_party;
+mod users;
 mod x_matrix;

@@ -17,6 +17,7 @@ mod proof;
 pub mod pushrules;
 pub mod refresh;
 pub mod register;
+pub mod request_token;
 pub mod shared_secret;
 pub mod tags;
 pub mod validity;
@@ -40,6 +41,7 @@ pub fn routes(routes: Routes) -> Routes {
         .add(profile::field)
         .add(profile::set_field)
         .add(profile::delete_field)
+        .add(request_token::request_token)
 }
 
 fn sessions(routes: Routes) -> Routes {

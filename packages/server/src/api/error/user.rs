@@ -35,8 +35,11 @@ impl From<UserError> for ApiError {
             UserError::Deactivated => (StatusCode::FORBIDDEN, ErrorKind::UserDeactivated),
             UserError::Locked => return Self::locked(),
             UserError::MissingToken => (StatusCode::UNAUTHORIZED, ErrorKind::MissingToken),
-            UserError::UnknownToken => return Self::unknown_token(false),
+            UserError::UnknownToken | UserError::UnknownOpenId => {
+                return Self::unknown_token(false);
+            }
             UserError::ExpiredToken => return Self::unknown_token(true),
+            UserError::Elsewhere(_) => (StatusCode::BAD_GATEWAY, ErrorKind::Unknown),
             UserError::NotFound(_) => (StatusCode::NOT_FOUND, ErrorKind::NotFound),
             UserError::TooLarge(_) => return Self::too_large(message),
             UserError::ManagedType(_) => (StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson),

@@ -21,7 +21,7 @@ use crate::{
 
 /// Shows a user's profile.
 pub async fn profile(State(app): State<App>, call: Call<get::Request>) -> ApiResult<get::Response> {
-    let fields = app.users.profile(&call.request.user_id).await?;
+    let fields = app.users.any_profile(&call.request.user_id).await?;
     let fields = fields.iter();
     Ok(fields
         .map(|(name, value)| (name.clone(), value.clone()))
@@ -36,7 +36,7 @@ pub async fn field(
     let get_field::Request { user_id, field, .. } = call.request;
     let name = field.as_str();
     let mut response = get_field::Response::default();
-    if let Some(value) = app.users.profile_field(&user_id, name).await? {
+    if let Some(value) = app.users.any_profile_field(&user_id, name).await? {
         response.value = Some(ProfileFieldValue::new(name, value).map_err(UserError::from)?);
     }
     Ok(response)
