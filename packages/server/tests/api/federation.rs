@@ -7,6 +7,8 @@ mod history;
 mod joining;
 mod keys;
 mod knocking;
+mod link;
+mod matrix;
 mod outbound;
 mod pair;
 mod partner;

@@ -13,6 +13,7 @@ use ruma::{
     api::federation::authentication::{XMatrix, XMatrixSigningInput},
 };
 
+use super::link::Link;
 use crate::support::{Outgoing, ServerBuilder, TestServer};
 
 /// A server that others reach under its name.
@@ -61,11 +62,26 @@ impl Peer {
         host: &str,
         change: impl FnOnce(ServerBuilder) -> ServerBuilder,
     ) -> Self {
-        // The name has the port, and must be known before the server starts.
         let address = free_address();
+        Self::start_named(&format!("{host}:{}", address.port()), address, change).await
+    }
+
+    /// A server that others reach through a link.
+    pub(super) async fn start_linked() -> (Self, Link) {
+        let (address, target) = (free_address(), free_address());
+        let peer = Self::start_named(&address.to_string(), target, |builder| builder).await;
+        (peer, Link::up(address, target).await)
+    }
+
+    /// The name has the port, and must be known before the server starts.
+    async fn start_named(
+        name: &str,
+        address: SocketAddr,
+        change: impl FnOnce(ServerBuilder) -> ServerBuilder,
+    ) -> Self {
         let (certificate, key) = (fixture("server.crt"), fixture("server.key"));
         let builder = TestServer::configure()
-            .set("server_name", format!("{host}:{}", address.port()))
+            .set("server_name", name)
             .set(
                 "listen",
                 format!("client+federation={address},tls={certificate}:{key}"),
