@@ -8,12 +8,25 @@ use std::collections::{HashMap, HashSet};
 use matryx_entity::{
     pdu::Pdu, resolve::StateSet, room_snapshot::RoomSnapshot, timeline::TimelineEvent,
 };
-use ruma::{OwnedEventId, events::StateEventType};
+use ruma::{
+    OwnedEventId, UserId,
+    events::{StateEventType, TimelineEventType, room::member::MembershipState},
+};
+use serde::Deserialize;
 
-use super::{RoomError, Rooms, states::slot_of, timeline::FIRST_POS};
+use super::{
+    RoomError, Rooms,
+    states::{current_set, slot_of},
+    timeline::FIRST_POS,
+};
 
 /// How many events one query fetches by id.
 const BATCH: usize = 500;
+
+#[derive(Deserialize)]
+struct Membership {
+    membership: MembershipState,
+}
 
 impl Rooms {
     /// Those of some events that are not here at all. One query for 500 of them.
@@ -128,6 +141,20 @@ impl Rooms {
             states.push(self.stored_state(room.no, group).await?.set);
         }
         self.resolve(room, &states, None).await
+    }
+
+    /// The current state, for an event that puts a user of this server out of the room; none for
+    /// any other. To those whom an event puts out nobody tells what was before it: unless the
+    /// room's rules as they are known here forbid it, it stands.
+    pub fn state_at_removal(&self, room: &RoomSnapshot, pdu: &Pdu) -> Option<StateSet> {
+        let target = pdu
+            .state_key()
+            .filter(|_| *pdu.kind() == TimelineEventType::RoomMember)?;
+        let target = <&UserId>::try_from(target).ok()?;
+        let membership = pdu.content_as::<Membership>()?.membership;
+        let removes = matches!(membership, MembershipState::Leave | MembershipState::Ban);
+        let is_removed = removes && self.is_ours(target) && room.is_joined(target);
+        is_removed.then(|| current_set(room))
     }
 
     /// How deep the oldest event is from which on this server has followed the room.

@@ -210,7 +210,11 @@ impl Past<'_> {
                 Err(NotJudged::PrevEvents(_)) => {
                     self.be_patient()?;
                     let state = self.fetch.state_before(room, &self.servers, &event);
-                    told = Some(state.await?);
+                    told = match state.await {
+                        Ok(state) => Some(state),
+                        Err(FetchError::Room(error)) => return Err(error.into()),
+                        Err(error) => Some(rooms.state_at_removal(room, &event).ok_or(error)?),
+                    };
                 }
             }
         }
