@@ -141,7 +141,7 @@ async fn measure(args: &Args, chosen: &[Scenario]) -> Result<Report> {
     report.fdatasync_ms = meter::fdatasync_ms(folder.path())?;
     tokio::time::sleep(IDLE_AFTER).await;
     report.idle_mib = Memory::of(server.pid)?.now_mib;
-    let bench = Bench::new(server, args.quick);
+    let bench = Bench::new(server, args.quick, (&binary, folder.path(), &appservices));
     for scenario in chosen {
         println!("running {} …", scenario.name());
         match scenario.run(&bench).await {

@@ -26,6 +26,8 @@ pub(crate) struct Launch {
     address: SocketAddr,
     settings: Vec<String>,
     appservice_dir: Option<PathBuf>,
+    /// Where other servers reach it, over TLS.
+    federation: Option<SocketAddr>,
 }
 
 impl Launch {
@@ -43,6 +45,7 @@ impl Launch {
             address: free_address()?,
             settings: settings.map(str::to_owned).to_vec(),
             appservice_dir: None,
+            federation: None,
         })
     }
 
@@ -50,6 +53,26 @@ impl Launch {
     pub(crate) fn with_appservices(mut self, folder: &Path) -> Self {
         self.appservice_dir = Some(folder.to_owned());
         self
+    }
+
+    /// Also serves other servers, over TLS on another port, which is part of its name; trusts the
+    /// authority of the tests' certificates, and reaches servers on this machine.
+    pub(crate) fn with_federation(mut self) -> Result<Self> {
+        self.federation = Some(free_address()?);
+        let authority = fixture("ca.crt")?;
+        self.settings
+            .push(format!("tls.extra_ca_files={}", authority.display()));
+        self.settings
+            .push("federation.deny_ip_ranges=[]".to_owned());
+        Ok(self)
+    }
+
+    /// The server's name.
+    pub(crate) fn server_name(&self) -> String {
+        match self.federation {
+            Some(address) => address.to_string(),
+            None => SERVER_NAME.to_owned(),
+        }
     }
 
     /// Adds one `key=value` setting.
@@ -79,12 +102,22 @@ impl Launch {
     pub(crate) fn spawn(&self) -> Result<Homeserver> {
         let log = File::options().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
-        command.arg("serve").args(["--server-name", SERVER_NAME]);
+        command
+            .arg("serve")
+            .args(["--server-name", &self.server_name()]);
         command.arg("--data-dir").arg(self.folder.join("data"));
         command.args([
             "--listen",
             &format!("client+admin+metrics={}", self.address),
         ]);
+        if let Some(address) = self.federation {
+            let (certificate, key) = (fixture("server.crt")?, fixture("server.key")?);
+            let (certificate, key) = (certificate.display(), key.display());
+            command.args([
+                "--listen",
+                &format!("federation={address},tls={certificate}:{key}"),
+            ]);
+        }
         if let Some(folder) = &self.appservice_dir {
             command.arg("--appservice-dir").arg(folder);
         }
@@ -125,7 +158,7 @@ impl Launch {
     }
 }
 
-/// The name of every server under test.
+/// The name of a server under test that no other server reaches.
 pub(crate) const SERVER_NAME: &str = "localhost";
 /// Lets an account register without any interactive step.
 const REGISTRATION_FLOWS: &str = "registration.flows=m.login.dummy";
@@ -188,6 +221,13 @@ impl Homeserver {
             sleep(START_POLL).await;
         }
     }
+}
+
+/// A file of the tests' certificates, which are for this machine's addresses.
+fn fixture(name: &str) -> Result<PathBuf> {
+    Ok(repository()?
+        .join("packages/client/tests/fixtures")
+        .join(name))
 }
 
 /// An address of this machine on which nobody listens.

@@ -3,7 +3,7 @@
 //! People are made through an application service, because its registrations hash no password:
 //! thousands of them cost seconds.
 
-use crate::homeserver::{Homeserver, SERVER_NAME};
+use crate::homeserver::{Homeserver, Launch, SERVER_NAME};
 use crate::wire::{Call, Wire, segment, text};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -31,12 +31,36 @@ pub(crate) fn write_appservice(folder: &Path) -> Result<PathBuf> {
 pub(crate) struct Bench {
     pub(crate) server: Homeserver,
     quick: bool,
+    binary: PathBuf,
+    folder: PathBuf,
+    appservices: PathBuf,
 }
 
 impl Bench {
-    /// A bench on a server that loaded [`write_appservice`]'s registration.
-    pub(crate) fn new(server: Homeserver, quick: bool) -> Self {
-        Self { server, quick }
+    /// A bench on a server that runs `binary` under `folder`, and loaded the registration that
+    /// [`write_appservice`] put into `appservices`.
+    pub(crate) fn new(
+        server: Homeserver,
+        quick: bool,
+        (binary, folder, appservices): (&Path, &Path, &Path),
+    ) -> Self {
+        Self {
+            server,
+            quick,
+            binary: binary.to_owned(),
+            folder: folder.to_owned(),
+            appservices: appservices.to_owned(),
+        }
+    }
+
+    /// Starts another server, which federates with others of its kind; returns its name as well.
+    pub(crate) async fn peer(&self, folder: &str) -> Result<(Homeserver, String)> {
+        let folder = self.folder.join(folder);
+        std::fs::create_dir_all(&folder)?;
+        let launch = Launch::new(&self.binary, &folder)?
+            .with_appservices(&self.appservices)
+            .with_federation()?;
+        Ok((launch.start().await?, launch.server_name()))
     }
 
     /// `full`, or `quick` in a quick run.
@@ -46,12 +70,22 @@ impl Bench {
 
     /// A connection that may act as any of the application service's people.
     pub(crate) async fn appservice(&self) -> Result<Wire> {
-        self.server.wire(AS_TOKEN).await
+        Self::appservice_of(&self.server).await
+    }
+
+    /// The same on another server.
+    pub(crate) async fn appservice_of(server: &Homeserver) -> Result<Wire> {
+        server.wire(AS_TOKEN).await
     }
 
     /// Registers a person and connects as them.
     pub(crate) async fn person(&self, localpart: &str) -> Result<Person> {
-        let mut wire = self.appservice().await?;
+        Self::person_of(&self.server, localpart).await
+    }
+
+    /// The same on another server.
+    pub(crate) async fn person_of(server: &Homeserver, localpart: &str) -> Result<Person> {
+        let mut wire = server.wire(AS_TOKEN).await?;
         let answer = wire.json(registration(localpart)).await?;
         wire.set_token(text(&answer, "access_token")?);
         Ok(Person {

@@ -28,6 +28,9 @@ pub(crate) struct Row {
     pub(crate) p99_ms: f64,
     pub(crate) cpu_ms: f64,
     pub(crate) written_kib: f64,
+    /// By how much the server's memory grew at most, where that is of interest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grown_mib: Option<f64>,
     /// What the project aims for, where it does.
     #[serde(default, skip_serializing_if = "Target::is_empty")]
     pub(crate) target: Target,
@@ -147,6 +150,7 @@ impl Meter {
             p99_ms: latencies.quantile_ms(0.99),
             cpu_ms: (after.cpu_ms - self.before.cpu_ms) / count,
             written_kib: f64::from(u32::try_from(written / 1024)?) / count,
+            grown_mib: None,
             target,
         })
     }

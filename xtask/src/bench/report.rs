@@ -187,6 +187,7 @@ fn verdict(row: &Row) -> String {
         written_kib.map(|max| (max, row.written_kib <= max)),
         '≤',
     );
+    parts.extend(row.grown_mib.map(|grown| format!("RSS +{grown:.0} MiB")));
     parts.join(", ")
 }
 
@@ -204,6 +205,7 @@ mod tests {
             p99_ms: 4.0,
             cpu_ms,
             written_kib: 8.0,
+            grown_mib: None,
             target: Target::cpu(1.0).p50(1.5).at_least(50.0),
         }
     }

@@ -5,6 +5,7 @@ mod accounts;
 mod create_room;
 mod crowd;
 mod delivery;
+mod federation;
 mod initial_sync;
 mod messages;
 mod reads;
@@ -27,11 +28,13 @@ pub(crate) enum Scenario {
     InitialSync,
     Messages,
     Crowd,
+    RemoteJoin,
+    RemoteEvents,
 }
 
 impl Scenario {
     /// Every scenario, in running order.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Accounts,
         Self::Reads,
         Self::CreateRoom,
@@ -41,6 +44,8 @@ impl Scenario {
         Self::InitialSync,
         Self::Messages,
         Self::Crowd,
+        Self::RemoteJoin,
+        Self::RemoteEvents,
     ];
 
     /// The name that `--only` takes.
@@ -55,6 +60,8 @@ impl Scenario {
             Self::InitialSync => "initial_sync",
             Self::Messages => "messages",
             Self::Crowd => "crowd",
+            Self::RemoteJoin => "remote_join",
+            Self::RemoteEvents => "remote_events",
         }
     }
 
@@ -70,6 +77,8 @@ impl Scenario {
             Self::InitialSync => "initial /sync of 50 to 1,000 rooms",
             Self::Messages => "/messages over 10,000 events, 100 a page",
             Self::Crowd => "members, state, send and join in rooms of 1,000 and 5,000",
+            Self::RemoteJoin => "join rooms of 1,000 to 20,000 on another server",
+            Self::RemoteEvents => "take events of 50 rooms from another server",
         }
     }
 
@@ -85,6 +94,8 @@ impl Scenario {
             Self::InitialSync => initial_sync::run(bench).await,
             Self::Messages => messages::run(bench).await,
             Self::Crowd => crowd::run(bench).await,
+            Self::RemoteJoin => federation::joins(bench).await,
+            Self::RemoteEvents => federation::events(bench).await,
         }
     }
 }
