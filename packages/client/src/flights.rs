@@ -56,7 +56,8 @@ impl<K: Eq + Hash, V: Clone> Drop for Passenger<'_, K, V> {
         let is_mine = |open: &Flight<V>| open.ptr_eq(&self.flight);
         // Ours and the one in the map: nobody else waits.
         let is_last = self.flight.strong_count().is_none_or(|count| count <= 2);
-        let is_over = self.flight.peek().is_some() || is_last;
+        // A flight that broke down panics at whoever looks at it.
+        let is_over = std::thread::panicking() || is_last || self.flight.peek().is_some();
         if is_over && open.get(self.key).is_some_and(is_mine) {
             open.remove(self.key);
         }
