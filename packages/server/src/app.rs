@@ -15,7 +15,7 @@ use crate::{
     caller::Identities,
     config::Config,
     data_dir::DataDir,
-    federation::{inbound::Inbound, sender::Sender},
+    federation::{inbound::Inbound, sender::Sender, transactions::Transactions},
     key::KeyRing,
     rate_limit::RateLimits,
     room::{Rooms, acl::ServerAcls},
@@ -41,6 +41,8 @@ pub struct Services {
     pub users: Users,
     /// The way to other homeservers.
     pub federation: Federation,
+    /// What other homeservers sent lately.
+    pub transactions: Transactions,
     /// Sends to other homeservers what is for them.
     pub sender: Sender,
     /// The signing keys of all servers.

@@ -29,6 +29,7 @@ mod directory_token;
 mod error;
 mod find;
 mod handshake;
+mod heard;
 mod in_flight;
 mod incoming;
 mod invite;

@@ -13,7 +13,7 @@ use matryx_entity::{
 };
 use matryx_surrealdb::Plan;
 use ruma::{
-    EventId, OwnedEventId, RoomId, UserId,
+    EventId, OwnedEventId, RoomId,
     events::receipt::{ReceiptThread, ReceiptType},
 };
 use serde::{Deserialize, Serialize};
@@ -106,8 +106,10 @@ impl Default for ReadTurns {
 }
 
 impl ReadTurns {
-    async fn turn(&self, user: &UserId) -> Option<MutexGuard<'_, ()>> {
-        let sum = user.as_bytes().iter().fold(0_usize, |sum, byte| {
+    /// A turn for whatever has this name: a user of this server, or another server with all of its
+    /// users.
+    pub(super) async fn turn(&self, name: &[u8]) -> Option<MutexGuard<'_, ()>> {
+        let sum = name.iter().fold(0_usize, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
         });
         match self.0.get(sum % TURNS) {
@@ -129,7 +131,7 @@ impl Rooms {
         room_id: &RoomId,
         marks: Vec<ReadMark>,
     ) -> Result<(), RoomError> {
-        let _turn = self.inner.read_turns.turn(&reader.user_id).await;
+        let _turn = self.inner.read_turns.turn(reader.user_id.as_bytes()).await;
         let view = self.joined_view(room_id, &reader.user_id).await?;
         let mut plan = Plan::new();
         for mark in marks {

@@ -24,6 +24,7 @@ use crate::{
     federation::{
         inbound::{Inbound, InboundDependencies},
         sender::{Sender, SenderDependencies},
+        transactions::Transactions,
     },
     key::{KeyRing, KeyRingOptions, OwnKeys},
     rate_limit::RateLimits,
@@ -128,9 +129,7 @@ pub async fn start(
     let tasks = TaskTracker::new();
     let shutdown = CancellationToken::new();
     let sync = SyncEngine::open(store.clone(), sync_options(&config), Arc::clone(&clock)).await?;
-    let (follower, stop) = (sync.clone(), shutdown.clone());
-    tasks.spawn(async move { follower.follow(stop).await });
-    tasks.spawn(trim_log(store.clone(), shutdown.clone()));
+    follow_log(&store, &sync, (&tasks, &shutdown));
     let pair = Arc::new(key.pair);
     let federation = federation(&config, &pair, &clock)?;
     let key_ring = key_ring(&config, &store, &federation, &pair, &clock).await?;
@@ -158,16 +157,7 @@ pub async fn start(
     })
     .await?;
     check_tokens(&appservices, &users).await?;
-    let sender = Sender::start(SenderDependencies {
-        store: store.clone(),
-        sync: sync.clone(),
-        federation: federation.clone(),
-        clock: Arc::clone(&clock),
-        retry: config.federation.retry.clone(),
-        tasks: tasks.clone(),
-        shutdown: shutdown.clone(),
-    })
-    .await?;
+    let sender = sender(&config, &rooms, &federation, &clock, (&tasks, &shutdown)).await?;
     let first_admin_token = users.first_admin_token().await?;
     let acls = Arc::new(ServerAcls::default());
     let running = (&tasks, &shutdown, &clock);
@@ -179,6 +169,7 @@ pub async fn start(
         inbound,
         federation,
         sender,
+        transactions: Transactions::default(),
         key_ring,
         tokens: Arc::new(users.clone()),
         config,
@@ -292,6 +283,36 @@ fn sync_options(config: &Config) -> SyncOptions {
     options.user_bytes = config.cache.users.as_bytes();
     options.receipt_bytes = config.cache.receipts.as_bytes();
     options
+}
+
+async fn sender(
+    config: &Config,
+    rooms: &Rooms,
+    federation: &Federation,
+    clock: &Arc<dyn Clock>,
+    (tasks, shutdown): (&TaskTracker, &CancellationToken),
+) -> Result<Sender, StoreError> {
+    let deps = SenderDependencies {
+        store: rooms.store().clone(),
+        sync: rooms.sync().clone(),
+        federation: federation.clone(),
+        clock: Arc::clone(clock),
+        retry: config.federation.retry.clone(),
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    };
+    Sender::start(deps).await
+}
+
+/// Runs what follows the log of changes and keeps it short.
+fn follow_log(
+    store: &Store,
+    sync: &SyncEngine,
+    (tasks, shutdown): (&TaskTracker, &CancellationToken),
+) {
+    let (follower, end) = (sync.clone(), shutdown.clone());
+    tasks.spawn(async move { follower.follow(end).await });
+    tasks.spawn(trim_log(store.clone(), shutdown.clone()));
 }
 
 /// Keeps the log of changes short until `shutdown`.

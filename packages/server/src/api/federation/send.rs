@@ -1,7 +1,10 @@
 //! `PUT /_matrix/federation/v1/send/{txnId}`
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv1sendtxnid)
 
+use std::sync::Arc;
+
 use axum::extract::State;
+use futures_util::FutureExt;
 use ruma::api::federation::transactions::send_transaction_message::v1::{Request, Response};
 
 use crate::{
@@ -10,6 +13,7 @@ use crate::{
         extract::Call,
     },
     app::App,
+    federation::edu::EduReceiver,
 };
 
 /// The most events of a transaction.
@@ -34,10 +38,20 @@ pub async fn send(
         return Err(ApiError::forbidden("The transaction is of another server"));
     }
     // A server that hangs up must not stop the work half-way.
-    let work = app
-        .tasks
-        .clone()
-        .spawn(async move { app.inbound.receive(&origin, request.pdus).await });
+    let key = (origin.clone(), request.transaction_id);
+    let (tasks, transactions) = (app.tasks.clone(), app.transactions.clone());
+    let work = tasks.spawn(async move {
+        let work = async move {
+            let (rooms, acls) = (&app.rooms, &app.acls);
+            let results = app.inbound.receive(&origin, request.pdus).await;
+            // After the events, which receipts may be about.
+            let edus = EduReceiver::new(rooms, acls, &origin);
+            edus.receive(request.edus).await;
+            results
+        };
+        transactions.once(key, work.boxed()).await
+    });
     let pdus = work.await.map_err(|error| ApiError::unavailable(&error))?;
-    Ok(Response::new(pdus))
+    let pdus = pdus.ok_or_else(ApiError::panicked)?;
+    Ok(Response::new(Arc::unwrap_or_clone(pdus)))
 }

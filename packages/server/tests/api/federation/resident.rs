@@ -172,7 +172,7 @@ async fn a_user_of_another_server_joins_speaks_and_leaves() {
         // The one whose past is unknown waits for it.
         let results = answer["pdus"].as_object().unwrap();
         assert!(results.len() == 2 && results.values().all(|result| *result == json!({})));
-        let again = scene.transaction("one", json!([hello])).await.ok();
+        let again = scene.transaction("two", json!([hello])).await.ok();
         assert_eq!(again["pdus"], json!({ (id.as_str()): {} }));
 
         let sync = scene.alice.sync(before["next_batch"].as_str()).await;

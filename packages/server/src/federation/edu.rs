@@ -1,0 +1,171 @@
+//! Ephemeral messages of other servers: typing and receipts. Whatever else there is, is ignored, and
+//! so is what has the wrong form, is about users of somebody else, or is too much.
+//! [Spec](https://spec.matrix.org/v1.19/server-server-api/#edus)
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use matryx_entity::room_snapshot::RoomSnapshot;
+use metrics::counter;
+use ruma::{
+    OwnedRoomId, OwnedUserId, RoomId, ServerName,
+    api::federation::transactions::edu::{Edu, ReceiptData, TypingContent},
+    serde::Raw,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::room::{RoomError, Rooms, acl::ServerAcls};
+
+/// The most bytes of one message. Those that servers make are far smaller.
+const MAX_BYTES: usize = 256 << 10;
+
+/// The most receipts of one transaction that are looked at.
+const MAX_RECEIPTS: usize = 500;
+
+/// The most rooms of one transaction that are looked at.
+const MAX_ROOMS: usize = 200;
+
+#[derive(Deserialize)]
+struct Envelope {
+    edu_type: String,
+    content: Box<RawValue>,
+}
+
+/// The receipts of one room; kinds other than the public one do not leave a server.
+#[derive(Deserialize)]
+struct RoomReceipts {
+    #[serde(rename = "m.read", default)]
+    read: BTreeMap<String, Box<RawValue>>,
+}
+
+/// Takes the ephemeral messages of one transaction in.
+pub struct EduReceiver<'a> {
+    rooms: &'a Rooms,
+    acls: &'a ServerAcls,
+    origin: &'a ServerName,
+    receipts_left: usize,
+    rooms_left: usize,
+}
+
+impl<'a> EduReceiver<'a> {
+    /// For a transaction of `origin`.
+    pub fn new(rooms: &'a Rooms, acls: &'a ServerAcls, origin: &'a ServerName) -> Self {
+        Self {
+            rooms,
+            acls,
+            origin,
+            receipts_left: MAX_RECEIPTS,
+            rooms_left: MAX_ROOMS,
+        }
+    }
+
+    /// Takes messages in, in the order in which they came.
+    pub async fn receive(mut self, edus: Vec<Raw<Edu>>) {
+        for edu in edus {
+            let outcome = match self.receive_one(edu.json()).await {
+                Ok(true) => "taken",
+                Ok(false) => "ignored",
+                Err(error) => {
+                    tracing::warn!(origin = %self.origin, %error, "an ephemeral message is lost");
+                    "lost"
+                }
+            };
+            counter!("matryx_federation_edus_received_total", "outcome" => outcome).increment(1);
+        }
+    }
+
+    async fn receive_one(&mut self, edu: &RawValue) -> Result<bool, RoomError> {
+        if edu.get().len() > MAX_BYTES {
+            return Ok(false);
+        }
+        let Ok(Envelope { edu_type, content }) = serde_json::from_str(edu.get()) else {
+            return Ok(false);
+        };
+        match edu_type.as_str() {
+            "m.typing" => self.typing(&content).await,
+            "m.receipt" => self.receipts(&content).await,
+            _ => Ok(false),
+        }
+    }
+
+    async fn typing(&mut self, content: &RawValue) -> Result<bool, RoomError> {
+        let Ok(typing) = serde_json::from_str::<TypingContent>(content.get()) else {
+            return Ok(false);
+        };
+        let Some(room) = self.room(&typing.room_id).await? else {
+            return Ok(false);
+        };
+        if !self.is_theirs(&room, &typing.user_id) {
+            return Ok(false);
+        }
+        self.rooms
+            .receive_typing(&room, &typing.user_id, typing.typing);
+        Ok(true)
+    }
+
+    async fn receipts(&mut self, content: &RawValue) -> Result<bool, RoomError> {
+        type Rooms = BTreeMap<String, Box<RawValue>>;
+        let Ok(of_rooms) = serde_json::from_str::<Rooms>(content.get()) else {
+            return Ok(false);
+        };
+        let mut any = false;
+        for (room_id, receipts) in of_rooms {
+            let Ok(room_id) = OwnedRoomId::try_from(room_id) else {
+                continue;
+            };
+            let Ok(receipts) = serde_json::from_str::<RoomReceipts>(receipts.get()) else {
+                continue;
+            };
+            let Some(room) = self.room(&room_id).await? else {
+                continue;
+            };
+            let receipts = self.readable(&room, receipts);
+            if !receipts.is_empty() {
+                self.rooms
+                    .receive_receipts(&room, self.origin, receipts)
+                    .await?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// The receipts that have the right form and are of users of the origin who are in the room.
+    fn readable(
+        &mut self,
+        room: &RoomSnapshot,
+        receipts: RoomReceipts,
+    ) -> Vec<(OwnedUserId, ReceiptData)> {
+        let mut readable = Vec::new();
+        for (user, data) in receipts.read {
+            let Some(left) = self.receipts_left.checked_sub(1) else {
+                break;
+            };
+            self.receipts_left = left;
+            let user = OwnedUserId::try_from(user);
+            if let (Ok(user), Ok(data)) = (user, serde_json::from_str(data.get()))
+                && self.is_theirs(room, &user)
+            {
+                readable.push((user, data));
+            }
+        }
+        readable
+    }
+
+    fn is_theirs(&self, room: &RoomSnapshot, user: &ruma::UserId) -> bool {
+        user.server_name() == self.origin && room.is_joined(user)
+    }
+
+    /// A room that this server is in and that does not keep the origin out.
+    async fn room(&mut self, room_id: &RoomId) -> Result<Option<Arc<RoomSnapshot>>, RoomError> {
+        let Some(left) = self.rooms_left.checked_sub(1) else {
+            return Ok(None);
+        };
+        self.rooms_left = left;
+        match self.rooms.resident(room_id).await {
+            Ok(room) => Ok(Some(room).filter(|room| self.acls.allows(room, self.origin))),
+            Err(RoomError::UnknownRoom(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Transactions of other servers: each is worked through once, whoever asks how often.
+//!
+//! A server that got no answer sends the transaction again, perhaps while the first one is still
+//! being worked on; both get the outcome of the one. Outcomes are remembered in memory only. After a
+//! restart a transaction is worked through again, and nothing happens twice by that: events are
+//! known by their ids, receipts only move forward, and who types, types.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use matryx_client::Flights;
+use quick_cache::sync::Cache;
+use ruma::{OwnedServerName, OwnedTransactionId};
+
+use super::inbound::Results;
+
+/// How many outcomes are remembered.
+const MAX_OUTCOMES: usize = 2_000;
+
+/// A transaction is known by its server and the id that this gave it.
+pub type TransactionKey = (OwnedServerName, OwnedTransactionId);
+
+/// The transactions that are being worked on, and the outcomes of the last ones. Cheap to clone.
+#[derive(Clone)]
+pub struct Transactions(Arc<Inner>);
+
+struct Inner {
+    flights: Flights<TransactionKey, Option<Arc<Results>>>,
+    outcomes: Cache<TransactionKey, Arc<Results>>,
+}
+
+impl Default for Transactions {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            flights: Flights::default(),
+            outcomes: Cache::new(MAX_OUTCOMES),
+        }))
+    }
+}
+
+impl Transactions {
+    /// The outcome of a transaction: what is remembered, what somebody else is working on, or what
+    /// `work` comes to. Whoever waits carries the work on: it must be waited for in a task of its
+    /// own, which does not end with the request.
+    ///
+    /// None if the work broke down; the next who asks starts it again.
+    pub async fn once(
+        &self,
+        key: TransactionKey,
+        work: BoxFuture<'static, Results>,
+    ) -> Option<Arc<Results>> {
+        let start = || {
+            let (inner, key) = (Arc::clone(&self.0), key.clone());
+            async move {
+                if let Some(outcome) = inner.outcomes.get(&key) {
+                    return Some(outcome);
+                }
+                // Nothing of the work is looked at when it broke down.
+                let outcome = AssertUnwindSafe(work).catch_unwind().await;
+                let outcome = Arc::new(outcome.ok()?);
+                inner.outcomes.insert(key, Arc::clone(&outcome));
+                Some(outcome)
+            }
+            .boxed()
+        };
+        self.0.flights.join(&key, start).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use ruma::server_name;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn key(origin: &str, id: &str) -> TransactionKey {
+        (origin.try_into().unwrap(), id.into())
+    }
+
+    #[tokio::test]
+    async fn works_once_for_all_who_ask_and_remembers() {
+        let transactions = Transactions::default();
+        let (count, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(0)));
+        let work = || {
+            let (count, gate) = (Arc::clone(&count), Arc::clone(&gate));
+            async move {
+                gate.acquire().await.unwrap().forget();
+                count.fetch_add(1, Ordering::Relaxed);
+                Results::new()
+            }
+            .boxed()
+        };
+        let ask = |id| transactions.once((server_name!("a.test").to_owned(), id), work());
+        let open = async { gate.add_permits(1) };
+        tokio::join!(ask("one".into()), ask("one".into()), open);
+        ask("one".into()).await;
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        gate.add_permits(2);
+        transactions.once(key("b.test", "one"), work()).await;
+        ask("two".into()).await;
+        assert_eq!(count.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn a_panic_does_not_wedge_the_transaction() {
+        let transactions = Transactions::default();
+        let broken = async { panic!("on purpose") }.boxed();
+        let broken = transactions.once(key("a.test", "one"), broken).await;
+        assert!(broken.is_none());
+        let work = async { Results::new() }.boxed();
+        let outcome = transactions.once(key("a.test", "one"), work).await;
+        assert_eq!(outcome.as_deref(), Some(&Results::new()));
+    }
+}
