@@ -7,6 +7,7 @@ pub mod caller;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod data_dir;
 pub mod federation;
 pub mod key;

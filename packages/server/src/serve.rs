@@ -25,7 +25,7 @@ use self::{
     listener::{Doorman, Listener},
     tls::Certificate,
 };
-use crate::app::App;
+use crate::{app::App, control};
 
 /// A server whose listeners are open.
 pub struct Server {
@@ -70,6 +70,7 @@ impl Server {
                 .listeners
                 .spawn(listener.serve(server.doorman.clone()));
         }
+        control::listen(&server.app);
         Ok(server)
     }
 

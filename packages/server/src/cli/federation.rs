@@ -1,7 +1,10 @@
 //! `matryx federation`
 //!
 //! Looks at other servers from outside of the running one: with its configuration and its signing
-//! key, but without its database, so that it may keep running meanwhile.
+//! key, but without its database, so that it may keep running meanwhile. What waits for them is the
+//! running server's to say.
+
+mod destinations;
 
 use std::{net::IpAddr, process::ExitCode, sync::Arc};
 
@@ -41,18 +44,41 @@ pub(super) enum Command {
         /// Name of the server
         server: OwnedServerName,
     },
+    /// List the servers to which something is to be sent, and how those fare that fail
+    Destinations,
+    /// Try servers that failed again now
+    Retry {
+        /// Name of the server; without one all that failed
+        server: Option<OwnedServerName>,
+    },
 }
 
 pub(super) fn run(command: &Command, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Ping { server } => look(server, Look::Ping, loaded),
+        Command::Trace { server } => look(server, Look::Trace, loaded),
+        Command::Destinations => destinations::list(loaded),
+        Command::Retry { server } => destinations::retry(loaded, server.clone()),
+    }
+}
+
+/// In which way to look at a server.
+#[derive(Clone, Copy)]
+enum Look {
+    Ping,
+    Trace,
+}
+
+fn look(server: &ServerName, look: Look, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let config = &loaded.config;
     let key = SigningKey::load(&DataDir::signing_key_in(&config.data_dir))
         .context("requests are signed with the server's key, which its first start makes")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let federation = serve::federation(config, &Arc::new(key.pair), &clock)?;
     let report = block_on(async {
-        Ok(match command {
-            Command::Ping { server } => ping(&federation, server, &*clock).await,
-            Command::Trace { server } => trace(&federation, server, config).await,
+        Ok(match look {
+            Look::Ping => ping(&federation, server, &*clock).await,
+            Look::Trace => trace(&federation, server, config).await,
         })
     })?;
     println!("{}", report.text);

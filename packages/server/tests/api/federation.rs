@@ -2,6 +2,7 @@
 
 mod cli;
 mod directory;
+mod edu;
 mod gaps;
 mod history;
 mod joining;

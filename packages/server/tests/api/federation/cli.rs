@@ -1,17 +1,35 @@
 //! `matryx federation`, as an operator runs it beside the server.
 
+use std::path::Path;
+
+use axum::http::StatusCode;
+use ruma::ServerName;
+use serde_json::json;
 use tokio::process::Command;
 
-use super::pair::{Peer, fixture};
+use super::{
+    pair::{Peer, fixture},
+    partner::{Partner, Verdict},
+    sender::shared_room,
+};
 
 /// Runs the command as the operator of `peer`; whether it succeeded, and what it printed.
 async fn run(peer: &Peer, arguments: &[&str]) -> (bool, String) {
+    run_in(peer.server.app.data_dir.path(), &peer.name, arguments).await
+}
+
+/// The same for any server.
+pub(super) async fn run_in(
+    data_dir: &Path,
+    name: &ServerName,
+    arguments: &[&str],
+) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_matryx"))
         .arg("federation")
         .args(arguments)
-        .args(["--server-name", peer.name.as_str()])
+        .args(["--server-name", name.as_str()])
         .arg("--data-dir")
-        .arg(peer.server.app.data_dir.path())
+        .arg(data_dir)
         .args(["--extra-ca", &fixture("ca.crt")])
         .args(["--set", "federation.deny_ip_ranges=[]"])
         .output()
@@ -62,4 +80,34 @@ async fn trace_shows_the_way() {
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
+}
+
+#[tokio::test]
+async fn destinations_are_listed_and_tried_again() {
+    let home = Peer::start_with(|builder| builder.set("federation.retry.first", "1h")).await;
+    let (good, text) = run(&home, &["destinations"]).await;
+    assert!(good && text.contains("nothing waits"), "{text}");
+
+    let alice = home.server.register("alice").await;
+    let partner = Partner::start().await;
+    let room = shared_room(&home, &alice, &[&partner]).await;
+    partner.answer(Verdict::Error(StatusCode::BAD_GATEWAY, json!("no")));
+    alice.say(&room, "hello").await;
+    partner.until("an attempt", |it| it.attempts() == 1).await;
+    let listed = loop {
+        let (good, text) = run(&home, &["destinations"]).await;
+        assert!(good, "{text}");
+        if text.contains("failed attempts: 1") {
+            break text;
+        }
+    };
+    assert!(listed.contains(partner.name.as_str()), "{listed}");
+    assert!(listed.contains("502"), "{listed}");
+
+    let (good, text) = run(&home, &["retry", "nobody.test"]).await;
+    assert!(good && text.contains("now: 0"), "{text}");
+    partner.answer(Verdict::Fine);
+    let (good, text) = run(&home, &["retry", partner.name.as_str()]).await;
+    assert!(good && text.contains("now: 1"), "{text}");
+    partner.until_text("hello").await;
 }

@@ -175,6 +175,11 @@ impl Partner {
         self.inbox.transactions.lock().clone()
     }
 
+    /// Forgets what it took.
+    pub(super) fn forget(&self) {
+        self.inbox.transactions.lock().clear();
+    }
+
     /// How many transactions came, whatever was answered to them.
     pub(super) fn attempts(&self) -> usize {
         *self.inbox.attempts.lock()

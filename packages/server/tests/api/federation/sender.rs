@@ -3,17 +3,22 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use http::Method;
+use matryx_entity::log::LogEntry;
+use matryx_surrealdb::Plan;
+use ruma::{OwnedServerName, ServerName};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
-    pair::Peer,
-    partner::{Partner, ROOM_VERSION, Verdict},
+    cli::run_in,
+    pair::{Peer, fixture},
+    partner::{Home, Partner, ROOM_VERSION, Verdict},
 };
-use crate::support::{TestUser, encode};
+use crate::support::{Launch, Site, TestUser, encode};
 
 /// A public room with a user of each partner in it.
-async fn shared_room(home: &Peer, alice: &TestUser, partners: &[&Partner]) -> String {
+pub(super) async fn shared_room(home: &Peer, alice: &TestUser, partners: &[&Partner]) -> String {
     let body = json!({ "preset": "public_chat", "room_version": ROOM_VERSION });
     let room = alice.create_room(body).await;
     for partner in partners {
@@ -267,4 +272,177 @@ async fn typing_and_public_receipts_go_out() {
     assert_eq!(receipt["event_ids"], json!([event]));
     assert!(receipt["data"]["ts"].is_u64(), "{receipt}");
     assert!(!json!(partner.edus()).to_string().contains("private"));
+}
+
+/// A partner goes away, and a message that it misses is noted as such.
+async fn vanish(home: &Peer, alice: &TestUser, partner: &mut Partner, room: &str) {
+    partner.vanish().await;
+    alice.say(room, "missed").await;
+    let sender = &home.server.app.sender;
+    until(|| sender.destinations().iter().any(|it| it.failures == 1)).await;
+}
+
+#[tokio::test]
+async fn after_a_long_time_the_newest_events_of_each_room_have_to_do() {
+    let home = Peer::start_with(|builder| builder.set("federation.retry.first", "1h")).await;
+    let alice = home.server.register("alice").await;
+    let mut partner = Partner::start().await;
+    for trimmed in [true, false] {
+        let one = shared_room(&home, &alice, &[&partner]).await;
+        let other = shared_room(&home, &alice, &[&partner]).await;
+        let left = shared_room(&home, &alice, &[&partner]).await;
+        vanish(&home, &alice, &mut partner, &one).await;
+        let eve = partner.user("eve");
+        let kick = format!("/_matrix/client/v3/rooms/{}/kick", encode(&left));
+        let kick = alice.post(&kick).json(&json!({ "user_id": eve }));
+        kick.send().await.ok();
+        let store = &home.server.app.store;
+        for _ in 0..6 {
+            let mut plan = Plan::new();
+            for _ in 0..if trimmed { 1 } else { 1000 } {
+                let user = alice.id.as_str().try_into().unwrap();
+                plan.log(LogEntry::Device { user });
+            }
+            store.commit(plan).await.unwrap();
+        }
+        for room in [&one, &other, &left] {
+            say_all(&alice, room, &bodies(0..3)).await;
+        }
+        if trimmed {
+            store.trim_log(1).await.unwrap();
+        }
+        partner.forget();
+        partner.listen().await;
+        partner.show_life(&home).await;
+        let sender = &home.server.app.sender;
+        until(|| sender.destinations().is_empty()).await;
+        let mut told: Vec<_> = partner.pdus();
+        // Of rooms in which nothing has happened since, it may be told once more.
+        let rooms = [&one, &other, &left].map(String::as_str);
+        told.retain(|pdu| rooms.contains(&pdu["room_id"].as_str().unwrap()));
+        let of = |room: &str| -> Vec<Value> {
+            let pdus = told.iter().filter(|pdu| pdu["room_id"] == room);
+            pdus.map(|pdu| pdu["content"].clone()).collect()
+        };
+        let newest = json!({ "msgtype": "m.text", "body": "2" });
+        assert_eq!([of(&one), of(&other)].concat(), [newest.clone(), newest]);
+        assert_eq!(of(&left), [json!({ "membership": "leave" })]);
+        alice.say(&one, "live").await;
+        partner.until_text("live").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let launch = Launch::new(folder.path())
+        .set("listen=client+federation+metrics=127.0.0.1:0")
+        .set("federation.deny_ip_ranges=[]")
+        .set("federation.retry.first=1h")
+        .set(&format!("tls.extra_ca_files={}", fixture("ca.crt")));
+    let name = OwnedServerName::try_from("test.example").unwrap();
+    let operator = async |order: &str| run_in(&launch.data_dir(), &name, &[order]).await.1;
+    let mut partner = Partner::start().await;
+    let process = launch.start().await;
+    let token = process.site.register("alice").await;
+    let home = Outside {
+        name: &name,
+        site: process.site.clone(),
+    };
+    let room = home.create_room(&token).await;
+    partner.join(&home, &room, &partner.user("eve")).await;
+
+    // It was killed while a transaction was on its way.
+    partner.answer(Verdict::Silence);
+    home.say(&token, &room, "0").await;
+    partner.until("an attempt", |it| it.attempts() == 1).await;
+    process.kill().await;
+    partner.answer(Verdict::Fine);
+    let process = launch.start().await;
+    partner.until_text("0").await;
+
+    // It was killed while it waited for a server that is away, and once more.
+    partner.vanish().await;
+    let home = Outside {
+        name: &name,
+        site: process.site.clone(),
+    };
+    home.say(&token, &room, "1").await;
+    while !operator("destinations")
+        .await
+        .contains("failed attempts: 1")
+    {}
+    home.say(&token, &room, "2").await;
+    process.kill().await;
+    let listed = operator("destinations").await;
+    assert!(listed.contains("failed attempts: 1"), "{listed}");
+    let process = launch.start().await;
+    while !operator("destinations")
+        .await
+        .contains("failed attempts: 2")
+    {}
+    let home = Outside {
+        name: &name,
+        site: process.site.clone(),
+    };
+    home.say(&token, &room, "3").await;
+    process.kill().await;
+
+    partner.forget();
+    partner.listen().await;
+    let process = launch.start().await;
+    partner.until_text("3").await;
+    assert_eq!(partner.texts(), bodies(1..4));
+    let home = Outside {
+        name: &name,
+        site: process.site.clone(),
+    };
+    home.say(&token, &room, "4").await;
+    partner.until_text("4").await;
+    assert_eq!(process.terminate().await.code(), Some(0));
+}
+
+/// A server in a process of its own.
+struct Outside<'a> {
+    name: &'a ServerName,
+    site: Site,
+}
+
+impl Outside<'_> {
+    async fn create_room(&self, token: &str) -> String {
+        let body = json!({ "preset": "public_chat", "room_version": ROOM_VERSION });
+        let request = self.site.post("/_matrix/client/v3/createRoom");
+        let answer = request.bearer_auth(token).json(&body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        answer["room_id"].as_str().unwrap().to_owned()
+    }
+
+    async fn say(&self, token: &str, room: &str, text: &str) {
+        let room = encode(room);
+        let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/{text}");
+        let body = json!({ "msgtype": "m.text", "body": text });
+        let request = self.site.put(&path).bearer_auth(token).json(&body);
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    }
+}
+
+impl Home for Outside<'_> {
+    fn name(&self) -> &ServerName {
+        self.name
+    }
+
+    async fn ask(&self, method: Method, path: &str, header: &str, body: Option<&Value>) -> Value {
+        let request = match method {
+            Method::GET => self.site.get(path),
+            _ => self.site.put(path),
+        };
+        let request = request.header("authorization", header);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json().await.unwrap()
+    }
 }

@@ -146,6 +146,11 @@ impl Site {
         self.client.post(format!("http://{}{path}", self.address))
     }
 
+    /// A PUT request.
+    pub(crate) fn put(&self, path: &str) -> RequestBuilder {
+        self.client.put(format!("http://{}{path}", self.address))
+    }
+
     /// Registers somebody and gives the access token.
     pub(crate) async fn register(&self, name: &str) -> String {
         let body = json!({
