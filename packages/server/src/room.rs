@@ -20,6 +20,7 @@ mod alias;
 mod ancestry;
 mod apart;
 mod aside;
+mod auth_chain;
 mod canonical_alias;
 mod context;
 mod create;

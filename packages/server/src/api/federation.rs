@@ -30,6 +30,7 @@ pub mod onbind;
 pub mod profile;
 pub mod public_rooms;
 pub mod public_rooms_filtered;
+pub mod query;
 pub mod query_keys;
 pub mod send;
 pub mod send_join;
@@ -58,6 +59,7 @@ pub fn routes(routes: Routes) -> Routes {
         .add(version::version)
         .add(directory::directory)
         .add(profile::profile)
+        .add(query::query)
         .add(send::send)
         .add(invite::invite)
         .add(make_join::make_join)
@@ -74,6 +76,7 @@ pub fn routes(routes: Routes) -> Routes {
         .add(userinfo::userinfo)
         .add(devices::devices)
         .add(query_keys::query_keys)
+        .add(invite::invite_v1)
         .add(claim_keys::claim_keys)
         .add(public_rooms_filtered::public_rooms_filtered)
         .add(event::event)

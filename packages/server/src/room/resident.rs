@@ -23,6 +23,7 @@ use ruma::{
 
 use super::{
     RoomError, Rooms,
+    auth_chain::ChainWalk,
     member_content::{content, set},
 };
 
@@ -140,8 +141,9 @@ impl Rooms {
     ) -> Result<HashMap<OwnedEventId, Arc<Pdu>>, RoomError> {
         let mut chain: HashMap<OwnedEventId, Arc<Pdu>> = HashMap::new();
         let mut open = ids.to_vec();
+        let mut walk = ChainWalk::new(self, room);
         while !open.is_empty() {
-            let level = self.events_by_id(room, &open).await?;
+            let level = walk.level(&open).await?;
             open.clear();
             for event in level {
                 chain.insert(event.pdu.event_id().to_owned(), Arc::clone(&event.pdu));

@@ -14,7 +14,7 @@ use matryx_entity::{
 };
 use ruma::{OwnedEventId, events::StateEventType};
 
-use super::{RoomError, Rooms, queue::GroupChain};
+use super::{RoomError, Rooms, auth_chain::ChainWalk, queue::GroupChain};
 
 /// A state that is stored as a group.
 #[derive(Clone, Debug)]
@@ -144,6 +144,7 @@ impl Rooms {
         let mut graph: HashMap<OwnedEventId, Arc<Pdu>> = HashMap::new();
         let mut open: Vec<OwnedEventId> =
             states.iter().flat_map(StateSet::values).cloned().collect();
+        let mut walk = ChainWalk::new(self, room);
         while !open.is_empty() {
             let mut found: Vec<Arc<Pdu>> = Vec::new();
             let mut unknown = Vec::new();
@@ -161,7 +162,7 @@ impl Rooms {
                     },
                 }
             }
-            let stored = self.events_by_id(room, &unknown).await?;
+            let stored = walk.level(&unknown).await?;
             found.extend(stored.iter().map(|event| Arc::clone(&event.pdu)));
             for pdu in found {
                 open.extend(pdu.auth_events().iter().cloned());

@@ -1,5 +1,6 @@
 //! Servers that talk to each other over TLS on loopback.
 
+mod asking;
 mod cli;
 mod directory;
 mod edu;

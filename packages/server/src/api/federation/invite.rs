@@ -1,11 +1,18 @@
+//! `PUT /_matrix/federation/v1/invite/{roomId}/{eventId}`
 //! `PUT /_matrix/federation/v2/invite/{roomId}/{eventId}`
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2inviteroomideventid)
 
 use axum::extract::State;
 use matryx_entity::room_versions;
-use ruma::api::{
-    error::{ErrorKind, IncompatibleRoomVersionErrorData},
-    federation::membership::create_invite::v2::{Request, Response},
+use ruma::{
+    RoomVersionId,
+    api::{
+        error::{ErrorKind, IncompatibleRoomVersionErrorData},
+        federation::membership::create_invite::{
+            v1,
+            v2::{Request, Response},
+        },
+    },
 };
 
 use super::raw;
@@ -26,12 +33,7 @@ pub async fn invite(
     }: Call<Request>,
 ) -> ApiResult<Response> {
     if !room_versions::is_supported(&request.room_version) {
-        return Err(ApiError::bad_request(
-            ErrorKind::IncompatibleRoomVersion(IncompatibleRoomVersionErrorData::new(
-                request.room_version,
-            )),
-            "This server does not support the version of the room",
-        ));
+        return Err(unsupported(request.room_version));
     }
     if let Ok(room) = app.rooms.resident(&request.room_id).await {
         app.acls.check(&room, caller.server_name())?;
@@ -48,4 +50,17 @@ pub async fn invite(
         .receive_invite(caller.server_name(), invite)
         .await?;
     Ok(Response::new(raw(signed)?))
+}
+
+/// The first version of this endpoint does not say of which version the room is, because it is for
+/// the first version of rooms alone, which this server does not support. Who asks goes on with that.
+pub async fn invite_v1(State(_): State<App>, _: Call<v1::Request>) -> ApiResult<v1::Response> {
+    Err(unsupported(RoomVersionId::V1))
+}
+
+fn unsupported(version: RoomVersionId) -> ApiError {
+    ApiError::bad_request(
+        ErrorKind::IncompatibleRoomVersion(IncompatibleRoomVersionErrorData::new(version)),
+        "This server does not support the version of the room",
+    )
 }

@@ -13,6 +13,7 @@ use crate::{
         extract::Call,
     },
     app::App,
+    rate_limit::Act,
     room::BoundInvite,
 };
 
@@ -22,7 +23,9 @@ const MAX_INVITES: usize = 50;
 /// Takes note that a user of this server is whom rooms have invited by a third-party identifier.
 pub async fn onbind(
     State(app): State<App>,
-    Call { request, .. }: Call<Request>,
+    Call {
+        request, remote, ..
+    }: Call<Request>,
 ) -> ApiResult<Response> {
     if request.invites.len() > MAX_INVITES {
         return Err(ApiError::invalid_param("There are too many invites"));
@@ -33,6 +36,10 @@ pub async fn onbind(
         .any(|invite| invite.mxid != request.mxid)
     {
         return Err(ApiError::invalid_param("An invite is of another user"));
+    }
+    // Nobody proves who they are here, and each invite is a request to another server.
+    for _ in &request.invites {
+        app.rate_limits.act_from(Act::Invite, remote.ip)?;
     }
     let invites = request.invites.into_iter().map(|invite| BoundInvite {
         room_id: invite.room_id,

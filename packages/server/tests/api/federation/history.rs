@@ -1,93 +1,11 @@
 //! What another server reads of a room: events, states, auth chains, pages of the past.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
-use http::Method;
-use matryx_entity::{
-    build::{self, EventSigner, EventTemplate},
-    verify::Unverified,
-};
-use matryx_server::{room::Judged, signing_key::SigningKey};
-use ruma::{RoomId, UserId};
 use serde_json::{Value, json};
 
 use super::resident::{Scene, public};
-use crate::support::{Answer, encode};
-
-impl Scene {
-    pub(super) async fn ask(&self, what: &str, query: &str) -> Answer {
-        let path = format!(
-            "/_matrix/federation/v1/{what}/{}{query}",
-            encode(&self.room)
-        );
-        self.get(&path).await
-    }
-
-    pub(super) async fn event(&self, id: &str) -> Answer {
-        let path = format!("/_matrix/federation/v1/event/{}", encode(id));
-        self.get(&path).await
-    }
-
-    async fn backfill(&self, from: &[&str], limit: u32) -> Vec<Value> {
-        let mut query = format!("?limit={limit}");
-        for id in from {
-            write!(query, "&v={}", encode(id)).unwrap();
-        }
-        let answer = self.ask("backfill", &query).await.ok();
-        assert_eq!(answer["origin"], self.here.name.as_str());
-        assert!(answer["origin_server_ts"].is_u64());
-        answer["pdus"].as_array().unwrap().clone()
-    }
-
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {
-        let header = self.header(&Method::POST, path, body.to_string().as_bytes());
-        let request = self.here.server.post(path);
-        let request = request.header("authorization", &header.to_string());
-        request.json(body).send().await
-    }
-
-    async fn missing(&self, body: &Value) -> Vec<Value> {
-        let path = format!(
-            "/_matrix/federation/v1/get_missing_events/{}",
-            encode(&self.room)
-        );
-        let answer = self.post(&path, body).await.ok();
-        answer["events"].as_array().unwrap().clone()
-    }
-
-    async fn put_state(&self, kind: &str, content: &Value) -> String {
-        let room = encode(&self.room);
-        let path = format!("/_matrix/client/v3/rooms/{room}/state/{kind}/");
-        let answer = self.alice.put(&path).json(content).send().await.ok();
-        answer["event_id"].as_str().unwrap().to_owned()
-    }
-
-    async fn act(&self, what: &str, body: &Value) {
-        let path = format!("/_matrix/client/v3/rooms/{}/{what}", encode(&self.room));
-        self.alice.post(&path).json(body).send().await.ok();
-    }
-
-    /// Invites eve without asking her server.
-    async fn invite_by_hand(&self) {
-        let app = &self.here.server.app;
-        let room = RoomId::parse(&self.room).unwrap();
-        let room = app.rooms.snapshot(&room).await.unwrap();
-        let key = SigningKey::load(&app.data_dir.signing_key_file()).unwrap();
-        let signer = EventSigner::new(self.here.name.clone(), key.pair);
-        let content = serde_json::from_value(json!({ "membership": "invite" })).unwrap();
-        let template = EventTemplate::state("m.room.member".into(), &self.eve, content);
-        let alice = UserId::parse(&self.alice.id).unwrap();
-        let pdu = build::build(template, &room, &alice, app.clock.now(), &signer).unwrap();
-        let event = Unverified::parse(pdu.json(), &room.version).unwrap();
-        let event = app.key_ring.verify(event).await.unwrap();
-        let judged = app.rooms.receive(room.no, event, None).await.unwrap();
-        assert!(matches!(judged, Judged::Accepted), "{judged:?}");
-    }
-
-    fn ids(&self, events: &[Value]) -> Vec<String> {
-        events.iter().map(|event| self.id_of(event)).collect()
-    }
-}
+use crate::support::encode;
 
 fn with_visibility(visibility: &str) -> Value {
     json!({
@@ -369,6 +287,36 @@ async fn pages_are_bounded() {
         scene.ids(&scene.missing(&old).await),
         [&*said[2], &*said[4]]
     );
+}
+
+#[tokio::test]
+async fn a_deep_auth_chain_is_told_whole() {
+    let scene = Scene::new(public("11")).await;
+    scene.join().await;
+    let (room, alice) = (encode(&scene.room), encode(&scene.alice.id));
+    let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{alice}");
+    let mut names = Vec::new();
+    for number in 0..300 {
+        let content = json!({ "membership": "join", "displayname": format!("name {number}") });
+        let answer = scene.alice.put(&path).json(&content).send().await.ok();
+        names.push(answer["event_id"].as_str().unwrap().to_owned());
+        if number % 3 == 0 {
+            scene.alice.say(&scene.room, "in between").await;
+        }
+    }
+    let said = scene.alice.say(&scene.room, "who am I").await;
+    let chain = scene
+        .ask("event_auth", &format!("/{}", encode(&said)))
+        .await;
+    let chain = scene.ids(chain.ok()["auth_chain"].as_array().unwrap());
+    let query = format!("?event_id={}", encode(&said));
+    let ids = scene.ask("state_ids", &query).await.ok();
+    let ids = texts(&ids["auth_chain_ids"]);
+    for (number, name) in names.iter().enumerate() {
+        assert!(chain.contains(name), "{number}");
+        // The last name is of the state, and in the chain of nothing in it.
+        assert_eq!(ids.contains(name), number < 299, "{number}");
+    }
 }
 
 #[tokio::test]

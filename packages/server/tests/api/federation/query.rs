@@ -51,6 +51,41 @@ async fn answers_for_local_users_and_aliases_only() {
 }
 
 #[tokio::test]
+async fn knows_no_other_queries() {
+    let (one, two) = tokio::join!(Peer::start(), Peer::start());
+    let path = "/_matrix/federation/v1/query/org.example.weather?place=here";
+    let header = two.sign(&Method::GET, path, b"", &one.name);
+    let answer = one.get_as(path, &header).send().await;
+    answer.error(404, "M_NOT_FOUND");
+    let unsigned = one.server.get(path).send().await;
+    unsigned.error(401, "M_UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn the_first_version_of_invites_is_for_rooms_that_are_not_supported() {
+    let (one, two) = tokio::join!(Peer::start(), Peer::start());
+    let alice = one.server.register("alice").await;
+    let path = "/_matrix/federation/v1/invite/!room:there/$event:there";
+    let invite = json!({
+        "type": "m.room.member",
+        "sender": format!("@bob:{}", two.name),
+        "state_key": alice.id,
+        "origin": two.name,
+        "origin_server_ts": 1,
+        "content": { "membership": "invite" },
+    });
+    let body = invite.to_string();
+    let header = two.sign(&Method::PUT, path, body.as_bytes(), &one.name);
+    let request = one
+        .server
+        .put(path)
+        .header("authorization", &header.to_string());
+    let answer = request.json(&invite).send().await;
+    let error = answer.error(400, "M_INCOMPATIBLE_ROOM_VERSION");
+    assert_eq!(error["room_version"], "1");
+}
+
+#[tokio::test]
 async fn tells_its_version_to_anybody() {
     let peer = Peer::start().await;
     let answer = peer
