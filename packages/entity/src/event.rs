@@ -1,6 +1,9 @@
 //! The stored event: one row in a room, and its pointer by id.
 
-use ruma::{EventId, OwnedEventId, OwnedUserId};
+use ruma::{
+    EventId, OwnedEventId, OwnedUserId,
+    events::room::{history_visibility::HistoryVisibility, member::MembershipState},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -61,10 +64,24 @@ pub struct EventRow {
     /// is neither rejected nor soft-failed takes its slot".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<Vec<StateChange>>,
-    /// The room's forward extremities after this event.
+    /// The room's forward extremities after this event. Of the lowest event of the timeline, where
+    /// it was fetched as history: what comes before it and is not here.
     pub extremities: Vec<OwnedEventId>,
+    /// What held around an event that was fetched as history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<Box<Past>>,
     /// The canonical JSON of the PDU, byte for byte (the redacted form once redacted).
     pub json: String,
+}
+
+/// What held around an event from before this server followed the room: just before it and right
+/// after it. Who may see it follows from that, and from nothing that is known of later times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// The room's history visibility.
+    pub visibility: [HistoryVisibility; 2],
+    /// The memberships of this server's users, where they were not simply outside.
+    pub members: Vec<(OwnedUserId, [MembershipState; 2])>,
 }
 
 impl Stored for EventRow {

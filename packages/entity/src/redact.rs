@@ -69,6 +69,7 @@ pub fn redacted_copy(
         head_group: event.head_group,
         replaces: event.replaces,
         delta: event.delta.clone(),
+        past: event.past.clone(),
     })
 }
 

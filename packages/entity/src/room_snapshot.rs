@@ -303,7 +303,9 @@ pub fn membership_of(event: &TimelineEvent) -> MembershipState {
         .map_or(MembershipState::Leave, |content| content.membership)
 }
 
-fn visibility_of(event: &TimelineEvent) -> HistoryVisibility {
+/// The `history_visibility` of an `m.room.history_visibility` event; `shared` when it has none that
+/// is valid.
+pub fn visibility_of(event: &TimelineEvent) -> HistoryVisibility {
     #[derive(Deserialize)]
     struct Content {
         history_visibility: HistoryVisibility,

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use ruma::{RoomId, events::TimelineEventType};
 
 use crate::{
-    event::{EventRow, StateChange},
+    event::{EventRow, Past, StateChange},
     pdu::{MalformedPdu, Pdu},
     position::Position,
 };
@@ -41,6 +41,8 @@ pub struct TimelineEvent {
     pub replaces: Option<i64>,
     /// How it changed the current state, where that is not the simple case.
     pub delta: Option<Vec<StateChange>>,
+    /// What held around it, if it was fetched as history.
+    pub past: Option<Box<Past>>,
 }
 
 impl TimelineEvent {
@@ -57,6 +59,7 @@ impl TimelineEvent {
             head_group: None,
             replaces,
             delta: None,
+            past: None,
         }
     }
 
@@ -77,6 +80,7 @@ impl TimelineEvent {
             head_group: row.head_group,
             replaces: row.replaces,
             delta: row.delta,
+            past: row.past,
         }))
     }
 

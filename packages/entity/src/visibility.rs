@@ -114,6 +114,10 @@ impl<'a> Viewer<'a> {
 
     /// The membership of this user at the event: what `unsigned.membership` says.
     pub fn membership_at(&self, event: &TimelineEvent) -> MembershipState {
+        if event.past.is_some() {
+            let [_, after] = self.around(event).membership;
+            return after;
+        }
         self.membership_after(place(event))
     }
 
@@ -125,6 +129,16 @@ impl<'a> Viewer<'a> {
     /// What holds around the event for this user.
     pub fn around(&self, event: &TimelineEvent) -> Surroundings {
         let pos = place(event);
+        if let Some(past) = &event.past {
+            let member = past.members.iter();
+            let mut member = member.filter(|(user, _)| self.user == Some(user));
+            let outside = [MembershipState::Leave, MembershipState::Leave];
+            return Surroundings {
+                visibility: past.visibility.clone(),
+                membership: member.next().map_or(outside, |(_, held)| held.clone()),
+                joins_later: self.joins_after(pos),
+            };
+        }
         // Places are dense, so what holds before an event holds after the one before it.
         let before = pos.saturating_sub(1);
         let own_membership = *event.pdu.kind() == TimelineEventType::RoomMember

@@ -31,6 +31,7 @@ mod error;
 mod find;
 mod handshake;
 mod heard;
+mod history;
 mod in_flight;
 mod incoming;
 mod invite;
@@ -43,6 +44,7 @@ mod merge;
 mod messages;
 mod moderation;
 mod pipeline;
+mod place;
 mod power_levels;
 mod profile;
 mod queue;
@@ -71,10 +73,12 @@ pub use self::{
     create::CreateRoom,
     directory::{DirectoryPage, DirectoryRequest},
     error::RoomError,
+    history::Bottom,
     incoming::{Judged, NotJudged},
     members::{MembersRequest, RoomProfile},
     messages::{Page, PageRequest},
     moderation::Sanction,
+    place::Historic,
     receipt::ReadMark,
     remote::{BoundInvite, ReceivedInvite, Refusal, prejoin_state},
     resident::{MembershipTemplate, RoomBefore, servers_in},
@@ -83,7 +87,8 @@ pub use self::{
     state_read::StateForm,
 };
 use self::{
-    directory::Listings, in_flight::InFlight, queue::Queues, receipt::ReadTurns, remote::Entrances,
+    directory::Listings, history::Histories, in_flight::InFlight, queue::Queues,
+    receipt::ReadTurns, remote::Entrances,
 };
 use crate::key::KeyRing;
 
@@ -121,6 +126,7 @@ struct Inner {
     listings: Arc<Listings>,
     read_turns: ReadTurns,
     entrances: Entrances,
+    histories: Histories,
 }
 
 impl Rooms {
@@ -137,6 +143,7 @@ impl Rooms {
                 listings,
                 read_turns: ReadTurns::default(),
                 entrances: Entrances::default(),
+                histories: Histories::default(),
             }),
         }
     }

@@ -151,6 +151,7 @@ fn message(room: i64, pos: i64) -> Outcome<Plan> {
             replaces: None,
             delta: None,
             extremities: vec![event_id.clone()],
+            past: None,
             json: "x".repeat(1000),
         },
         at,

@@ -309,6 +309,7 @@ impl World {
             head_group: None,
             replaces,
             delta: None,
+            past: None,
         })
     }
 
@@ -418,6 +419,7 @@ fn row(room: RoomNo, event: &TimelineEvent, extremities: Vec<ruma::OwnedEventId>
         replaces: event.replaces,
         delta: event.delta.clone(),
         extremities,
+        past: None,
         json: event.pdu.json().to_string(),
     }
 }

@@ -118,6 +118,9 @@ impl<'a> ServerViewer<'a> {
 
     /// The room's history visibility before the event and after it.
     fn visibility_around(&self, event: &TimelineEvent) -> [HistoryVisibility; 2] {
+        if let Some(past) = &event.past {
+            return past.visibility.clone();
+        }
         let pos = event.pos;
         let at = |pos: i64| match self.room.visibility.front() {
             // History from before this server came: all that is known is what held when it did.

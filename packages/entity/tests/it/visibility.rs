@@ -218,6 +218,7 @@ fn rejected_and_soft_failed_events_are_for_nobody() {
         head_group: None,
         replaces: None,
         delta: None,
+        past: None,
     };
     let bob = user("bob");
     for (rejected, soft_failed, seen) in [

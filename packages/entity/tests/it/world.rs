@@ -208,6 +208,7 @@ impl World {
             head_group: None,
             replaces: None,
             delta: None,
+            past: None,
         });
         let changes = event
             .pdu

@@ -5,6 +5,7 @@
 //! much is asked for, how long it may take and how much is kept is bounded by the constants here
 //! and in [`past`] and [`state`].
 
+mod history;
 mod past;
 mod servers;
 mod state;

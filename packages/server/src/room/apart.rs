@@ -43,9 +43,20 @@ pub(super) struct Standing {
 }
 
 /// A group that was written, or one that says the same already.
-struct Group {
+pub(super) struct Group {
     number: i64,
     chain: GroupChain,
+}
+
+impl Group {
+    /// The state that was stored under it.
+    pub(super) fn stored(self, set: StateSet) -> StoredState {
+        StoredState {
+            group: self.number,
+            chain: self.chain,
+            set,
+        }
+    }
 }
 
 /// A slot of the current state that changes hands.
@@ -249,7 +260,12 @@ impl Draft<'_> {
     }
 
     /// Stores a state under a number, unless the one that it is near is the same.
-    fn write_group(&mut self, number: i64, set: &StateSet, near: Option<&StoredState>) -> Group {
+    pub(super) fn write_group(
+        &mut self,
+        number: i64,
+        set: &StateSet,
+        near: Option<&StoredState>,
+    ) -> Group {
         let room = self.head.snapshot.no;
         let near = near
             .map(|near| (near, Difference::between(&near.set, set)))

@@ -73,7 +73,7 @@ impl Rooms {
             floor: self.floor(room).await?,
             limit: limit / 2,
         };
-        let before = self.walk(&view, way, filter).await?;
+        let before = self.walk_back(&view, way, filter).await?;
         let way = Way {
             direction: Direction::Forward,
             from: event.pos,

@@ -358,7 +358,7 @@ impl Rooms {
     }
 
     /// Is an event allowed by a state? At most one query.
-    async fn check_by(
+    pub(super) async fn check_by(
         &self,
         room: &RoomSnapshot,
         pdu: &Pdu,

@@ -111,7 +111,10 @@ impl Rooms {
             floor,
             limit: page_size(request.limit),
         };
-        let walk = self.walk(&view, way, request.filter).await?;
+        let walk = match way.direction {
+            Direction::Backward => self.walk_back(&view, way, request.filter).await?,
+            Direction::Forward => self.walk(&view, way, request.filter).await?,
+        };
         let state = match walk.events.first() {
             Some(first) if !request.filter.lazy_load_options.is_disabled() => {
                 let senders = senders(&walk.events);

@@ -355,6 +355,7 @@ pub(super) fn event_row(
         replaces: event.replaces,
         delta: event.delta.clone(),
         extremities: extremities.to_vec(),
+        past: event.past.clone(),
         json: pdu.json().to_string(),
     }
 }

@@ -3,10 +3,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use matryx_entity::{room_snapshot::RoomSnapshot, timeline::TimelineEvent};
+use matryx_entity::{event::is_aside, room_snapshot::RoomSnapshot, timeline::TimelineEvent};
 use ruma::{OwnedUserId, events::StateEventType};
 
-use super::{RoomError, Rooms, view::Moment};
+use super::{RoomError, Rooms, timeline::FIRST_POS, view::Moment};
 
 /// Which slots of a state are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +76,13 @@ impl Rooms {
     ) -> Result<Vec<Arc<TimelineEvent>>, RoomError> {
         let mut members = Vec::with_capacity(users.len());
         let mut changed_since = HashSet::new();
+        // What lies aside held when this server came, and not necessarily before.
+        let is_past = event.pos < FIRST_POS;
         for user in users {
             match room.get(&StateEventType::RoomMember, user.as_str()) {
-                Some(member) if member.pos <= event.pos => members.push(Arc::clone(member)),
+                Some(member) if member.pos <= event.pos && !(is_aside(member.pos) && is_past) => {
+                    members.push(Arc::clone(member))
+                }
                 _ => {
                     changed_since.insert(user);
                 }

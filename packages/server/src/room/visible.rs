@@ -7,6 +7,8 @@
 use matryx_entity::{member::Member, room_snapshot::RoomSnapshot, visibility::Surroundings};
 use ruma::events::room::member::MembershipState;
 
+use super::timeline::FIRST_POS;
+
 /// Stretches of a timeline, sorted and apart from each other; both ends belong to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Visible(Vec<(i64, i64)>);
@@ -33,8 +35,9 @@ impl Visible {
         for (start, end) in starts.iter().copied().zip(ends) {
             let stretch = if holds(member, room, start) {
                 (start, end)
-            } else if start == i64::MIN {
-                continue;
+            } else if start < FIRST_POS {
+                // Each event of the history from before says itself what held then.
+                (start, end.min(FIRST_POS - 1))
             } else {
                 // The event that changed what holds may be visible by what held before.
                 (start, start)
@@ -149,6 +152,10 @@ mod tests {
             (9, HistoryVisibility::Shared),
         ];
         let visible = Visible::of(None, &room(&changes));
-        assert_eq!(visible, Visible(vec![(4, 9)]));
+        assert_eq!(
+            visible,
+            Visible(vec![(i64::MIN, 0), (4, 9)]),
+            "history from before says itself who may read it"
+        );
     }
 }

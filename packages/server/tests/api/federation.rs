@@ -1,6 +1,7 @@
 //! Servers that talk to each other over TLS on loopback.
 
 mod asking;
+mod backfill;
 mod cli;
 mod directory;
 mod edu;

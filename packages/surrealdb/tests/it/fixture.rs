@@ -64,6 +64,7 @@ pub(crate) fn event(room: i64, pos: i64) -> EventRow {
         replaces: None,
         delta: None,
         extremities: vec![event_id(room, pos)],
+        past: None,
         json: format!(r#"{{"body":"message {pos}"}}"#),
     }
 }

@@ -150,7 +150,7 @@ impl Fetch {
 
     /// Keeps some events, and `wanted` ones and all that they rest on, fetched one by one. What
     /// can't be had leaves a hole, and what stands on it is not kept.
-    async fn learn(
+    pub(super) async fn learn(
         &self,
         room: &RoomSnapshot,
         server: &ServerName,
