@@ -81,7 +81,7 @@ impl Rooms {
         for user in users {
             match room.get(&StateEventType::RoomMember, user.as_str()) {
                 Some(member) if member.pos <= event.pos && !(is_aside(member.pos) && is_past) => {
-                    members.push(Arc::clone(member))
+                    members.push(Arc::clone(member));
                 }
                 _ => {
                     changed_since.insert(user);
