@@ -263,6 +263,7 @@ class Synapse(Homeserver):
             "enable_registration_without_verification": True,
             "bcrypt_rounds": 4,
             "allow_public_rooms_over_federation": True,
+            "room_list_publication_rules": [{"action": "allow"}],
             "federation": {
                 "client_timeout": "20s",
                 "max_short_retries": 1,
