@@ -28,6 +28,7 @@ def of(version, host, guest):
         both_speak_at_once,
         both_go_on_apart_and_agree_afterwards,
         is_away_and_catches_up,
+        is_of_a_server_that_is_shut_out,
     ]
     if number >= 7:
         chosen += [knocks_and_is_let_in, knocks_and_is_turned_away]
@@ -354,6 +355,8 @@ def is_away_and_catches_up(host, guest, version):
     said = [alice.say(room, f"to nobody {number}") for number in range(PAGE)]
     alice.set(room, "m.room.topic", {"topic": "who is not there"})
     guest.start()
+    # Any sign of life ends the wait for the next attempt.
+    bob.room("PUT", room, f"/typing/{segment(bob.id)}", {"typing": True, "timeout": 1000})
     said.append(alice.say(room, "welcome back"))
     hears(bob, room, said[-1])
     agree(room, alice, bob)
@@ -362,6 +365,20 @@ def is_away_and_catches_up(host, guest, version):
     lonely = bob.say(room, "to nobody")
     host.start()
     hears(alice, room, lonely)
+    agree(room, alice, bob)
+
+
+def is_of_a_server_that_is_shut_out(host, guest, version):
+    alice, bob, room = meet(host, guest, version)
+    rules = {"allow": ["*"], "deny": [guest.name.rsplit(":", 1)[0]], "allow_ip_literals": True}
+    shut = alice.set(room, "m.room.server_acl", rules)
+    hears(bob, room, shut)
+    unheard = [bob.say(room, "can you hear me?") for _ in range(5)]
+    alice.say(room, "among us")
+    assert not set(unheard) & set(alice.messages(room))
+    rules["deny"] = []
+    hears(bob, room, alice.set(room, "m.room.server_acl", rules))
+    hears(alice, room, bob.say(room, "and now?"))
     agree(room, alice, bob)
 
 

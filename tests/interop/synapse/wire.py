@@ -193,8 +193,8 @@ class Checks:
             self.failed += 1
             frames = traceback.extract_tb(error.__traceback__)
             here = [frame for frame in frames if frame.filename.endswith("scenarios.py")]
-            line = here[-1].lineno if here else frames[-1].lineno
-            print(f"not ok {name}: {type(error).__name__} at line {line}: {error}", flush=True)
+            lines = ", ".join(str(frame.lineno) for frame in here or frames)
+            print(f"not ok {name}: {type(error).__name__} at line {lines}: {error}", flush=True)
             return
         print(f"ok {name}", flush=True)
 

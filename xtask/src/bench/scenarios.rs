@@ -8,6 +8,7 @@ mod delivery;
 mod federation;
 mod initial_sync;
 mod messages;
+mod million;
 mod reads;
 mod send;
 mod sync_empty;
@@ -30,11 +31,12 @@ pub(crate) enum Scenario {
     Crowd,
     RemoteJoin,
     RemoteEvents,
+    Million,
 }
 
 impl Scenario {
     /// Every scenario, in running order.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Accounts,
         Self::Reads,
         Self::CreateRoom,
@@ -46,6 +48,7 @@ impl Scenario {
         Self::Crowd,
         Self::RemoteJoin,
         Self::RemoteEvents,
+        Self::Million,
     ];
 
     /// The name that `--only` takes.
@@ -62,7 +65,13 @@ impl Scenario {
             Self::Crowd => "crowd",
             Self::RemoteJoin => "remote_join",
             Self::RemoteEvents => "remote_events",
+            Self::Million => "million",
         }
+    }
+
+    /// Whether it runs without being named.
+    pub(crate) fn is_usual(self) -> bool {
+        self != Self::Million
     }
 
     /// One line for `--list`.
@@ -79,6 +88,7 @@ impl Scenario {
             Self::Crowd => "members, state, send and join in rooms of 1,000 and 5,000",
             Self::RemoteJoin => "join rooms of 1,000 to 20,000 on another server",
             Self::RemoteEvents => "take events of 50 rooms from another server",
+            Self::Million => "a million messages, to start on afterwards (only when named)",
         }
     }
 
@@ -96,6 +106,7 @@ impl Scenario {
             Self::Crowd => crowd::run(bench).await,
             Self::RemoteJoin => federation::joins(bench).await,
             Self::RemoteEvents => federation::events(bench).await,
+            Self::Million => million::run(bench).await,
         }
     }
 }

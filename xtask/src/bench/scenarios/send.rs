@@ -5,11 +5,11 @@ use crate::bench::meter::{Plan, Row, Target, measure};
 use anyhow::{Context as _, Result};
 
 /// Senders, rooms, messages in all, and what is asked of it.
-struct Load {
-    senders: u64,
-    rooms: u64,
-    messages: u64,
-    target: Target,
+pub(super) struct Load {
+    pub(super) senders: u64,
+    pub(super) rooms: u64,
+    pub(super) messages: u64,
+    pub(super) target: Target,
 }
 
 pub(crate) async fn run(bench: &Bench) -> Result<Vec<Row>> {
@@ -36,7 +36,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-async fn one(bench: &Bench, load: &Load) -> Result<Row> {
+pub(super) async fn one(bench: &Bench, load: &Load) -> Result<Row> {
     let label = format!("send{}x{}_", load.senders, load.rooms);
     let mut people = bench.people(&label, load.senders).await?;
     let mut rooms = Vec::new();
