@@ -45,6 +45,8 @@ pub enum Act {
     Join,
     /// Inviting somebody.
     Invite,
+    /// Inviting somebody of this server, from another.
+    InviteFromServer,
 }
 
 /// Too often: try again after this time.
@@ -164,6 +166,7 @@ impl RateLimits {
             Act::CreateRoom => config.create_room,
             Act::Join => config.join,
             Act::Invite => config.invite,
+            Act::InviteFromServer => config.invite_from_server,
         })
     }
 }

@@ -20,5 +20,7 @@ settings! {
         join: Rate = Rate::per(60, 60),
         /// Invites, for each user that invites.
         invite: Rate = Rate::per(60, 60),
+        /// Invites of users of this server, for each server that sends them.
+        invite_from_server: Rate = Rate::per(300, 60),
     }
 }

@@ -10,6 +10,7 @@ mod history;
 mod joining;
 mod keys;
 mod knocking;
+mod liar;
 mod link;
 mod matrix;
 mod outbound;

@@ -22,6 +22,7 @@ use crate::{
         extract::Call,
     },
     app::App,
+    rate_limit::Act,
     room::ReceivedInvite,
 };
 
@@ -32,11 +33,14 @@ pub async fn invite(
         caller, request, ..
     }: Call<Request>,
 ) -> ApiResult<Response> {
+    let origin = caller.server_name();
+    app.rate_limits
+        .take(Act::InviteFromServer, origin.as_str())?;
     if !room_versions::is_supported(&request.room_version) {
         return Err(unsupported(request.room_version));
     }
     if let Ok(room) = app.rooms.resident(&request.room_id).await {
-        app.acls.check(&room, caller.server_name())?;
+        app.acls.check(&room, origin)?;
     }
     let invite = ReceivedInvite {
         room_id: request.room_id,
@@ -45,10 +49,7 @@ pub async fn invite(
         event: request.event,
         state: request.invite_room_state,
     };
-    let signed = app
-        .rooms
-        .receive_invite(caller.server_name(), invite)
-        .await?;
+    let signed = app.rooms.receive_invite(origin, invite).await?;
     Ok(Response::new(raw(signed)?))
 }
 

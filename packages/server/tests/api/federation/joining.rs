@@ -363,3 +363,27 @@ async fn a_knock_is_taken_back_where_it_was_heard() {
         assert_eq!(now["membership"], "leave", "{version}");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_invites_too_much_waits() {
+    let (here, there) = tokio::join!(
+        Peer::start(),
+        Peer::start_at("localhost", |builder| {
+            let builder = builder.set("rate_limit.enabled", "true");
+            builder.set("rate_limit.invite_from_server", "2 per 1h")
+        })
+    );
+    let alice = here.server.register("alice").await;
+    let bob = there.server.register("bob").await;
+    for nth in 0..3 {
+        let id = alice.create_room(room("11", "private_chat")).await;
+        let path = format!("/_matrix/client/v3/rooms/{}/invite", encode(&id));
+        let invite = alice.post(&path).json(&json!({ "user_id": bob.id }));
+        let answer = invite.send().await;
+        if nth < 2 {
+            answer.ok();
+        } else {
+            answer.error(429, "M_LIMIT_EXCEEDED");
+        }
+    }
+}
