@@ -31,6 +31,7 @@ fn limits(enabled: bool) -> (RateLimits, Arc<SetClock>) {
         create_room: rate,
         join: rate,
         invite: rate,
+        invite_from_server: rate,
     };
     (RateLimits::new(config, Arc::clone(&clock) as _), clock)
 }

@@ -13,7 +13,8 @@ const VERSION: &str = "11";
 
 /// A public room of a stranger's user eve, as it would be told by an honest server.
 struct Scene {
-    here: Peer,
+    /// Serves alice for as long as it lives.
+    _here: Peer,
     there: Stranger,
     alice: TestUser,
     room: String,
@@ -46,7 +47,7 @@ impl Scene {
         let mut scene = Self {
             room: format!("!den:{}", there.name),
             eve: format!("@eve:{}", there.name),
-            here,
+            _here: here,
             there,
             alice,
             state: Vec::new(),
