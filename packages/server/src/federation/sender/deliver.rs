@@ -212,13 +212,10 @@ impl Shared {
 /// Does a server say that it would never take this transaction? Only if it says so as a Matrix
 /// server does: a proxy before it may say anything.
 fn is_about_the_content(error: &FederationError) -> bool {
-    match error {
-        FederationError::Request(_) => true,
-        FederationError::Remote { source, .. } => {
-            error.kind().is_some() && [400, 413].contains(&source.status_code.as_u16())
-        }
-        _ => false,
-    }
+    let FederationError::Remote { source, .. } = error else {
+        return false;
+    };
+    error.kind().is_some() && [400, 413].contains(&source.status_code.as_u16())
 }
 
 /// How long a server asks to be left alone.
