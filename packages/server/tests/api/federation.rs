@@ -23,5 +23,6 @@ mod rotation;
 mod sender;
 mod stranger;
 mod third_party;
+mod together;
 mod users;
 mod x_matrix;

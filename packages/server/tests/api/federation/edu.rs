@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{pair::Peer, partner::Partner, sender::shared_room};
@@ -161,4 +162,32 @@ async fn a_transaction_that_comes_again_is_worked_through_once() {
         seen(&alice, &room, "m.typing").await,
         json!({ "user_ids": [eva] })
     );
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_too_large_is_refused_as_a_whole() {
+    let home = Peer::start().await;
+    let alice = home.server.register("alice").await;
+    let partner = Partner::start().await;
+    let eve = partner.user("eve");
+    let room = shared_room(&home, &alice, &[&partner]).await;
+    let edu = typing(&room, &eve);
+    let send = async |pdus: usize, edus: usize| {
+        let body = json!({
+            "origin": partner.name,
+            "origin_server_ts": 1,
+            "pdus": vec![json!({}); pdus],
+            "edus": vec![edu.clone(); edus],
+        });
+        let path = format!("/_matrix/federation/v1/send/{pdus}-{edus}");
+        let (method, text) = (Method::PUT, body.to_string());
+        let header = partner.sign_request(&method, &path, &text, &home.name);
+        let request = home.server.put(&path).header("authorization", &header);
+        request.json(&body).send().await
+    };
+    send(51, 1).await.error(400, "M_INVALID_PARAM");
+    send(0, 101).await.error(400, "M_INVALID_PARAM");
+    assert_eq!(seen(&alice, &room, "m.typing").await, Value::Null);
+    send(50, 100).await.ok();
+    assert_ne!(seen(&alice, &room, "m.typing").await, Value::Null);
 }

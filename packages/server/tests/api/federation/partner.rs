@@ -246,12 +246,24 @@ impl Partner {
         body: Option<&Value>,
     ) -> Value {
         let bytes = body.map(ToString::to_string).unwrap_or_default();
-        let request = http::Request::builder().method(&method).uri(path);
-        let request = request.body(bytes.as_bytes()).unwrap();
-        let (origin, destination) = (self.name.clone(), home.name().to_owned());
+        let header = self.sign_request(&method, path, &bytes, home.name());
+        home.ask(method, path, &header, body).await
+    }
+
+    /// Signs a request.
+    pub(super) fn sign_request(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &str,
+        destination: &ServerName,
+    ) -> String {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.body(body.as_bytes()).unwrap();
+        let (origin, destination) = (self.name.clone(), destination.to_owned());
         let input = XMatrixSigningInput::new(origin, destination, &self.key.pair);
         let header = XMatrix::sign_http_request(&request, input).unwrap();
-        home.ask(method, path, &header.to_string(), body).await
+        header.to_string()
     }
 
     /// A user of this server.
