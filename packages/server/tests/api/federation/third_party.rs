@@ -9,7 +9,7 @@ use ruma::{
 use serde_json::{Value, json};
 
 use super::pair::Peer;
-use crate::support::{Answer, TestUser, encode};
+use crate::support::{Answer, TestServer, TestUser, encode};
 
 /// Alice's server, with a room to which she invited an address, and the server of bob, whose
 /// address it is.
@@ -218,4 +218,35 @@ async fn only_users_of_the_server_are_bound() {
     let unknown = scene.invite(bob, &scene.signed(bob, "other"));
     assert_eq!(scene.bind(bob, json!([unknown])).await.ok(), json!({}));
     assert!(!scene.is_invited().await);
+}
+
+#[tokio::test]
+async fn nobody_makes_the_server_ask_others_without_end() {
+    let server = TestServer::configure()
+        .set("rate_limit.enabled", "true")
+        .set("rate_limit.invite", "3 per 1h")
+        .start()
+        .await;
+    let bob = server.register("bob").await;
+    let invite = json!({
+        "medium": "email",
+        "address": "bob@example.org",
+        "mxid": bob.id,
+        "room_id": "!room:test.example",
+        "sender": "@alice:test.example",
+        "signed": { "mxid": bob.id, "token": "token", "signatures": {} },
+    });
+    let bind = async |count: usize| {
+        let body = json!({
+            "medium": "email",
+            "address": "bob@example.org",
+            "mxid": bob.id,
+            "invites": vec![invite.clone(); count],
+        });
+        let request = server.put("/_matrix/federation/v1/3pid/onbind");
+        request.json(&body).send().await
+    };
+    bind(2).await.ok();
+    bind(2).await.error(429, "M_LIMIT_EXCEEDED");
+    bind(0).await.ok();
 }
