@@ -3,6 +3,7 @@
 mod asking;
 mod backfill;
 mod cli;
+mod converge;
 mod directory;
 mod edu;
 mod gaps;

@@ -1,5 +1,6 @@
 //! Events whose past this server must fetch, and what others answer then.
 
+use matryx_server::federation::inbound::{Inbound, InboundDependencies};
 use serde_json::{Value, json};
 
 use super::stranger::Visit;
@@ -189,6 +190,75 @@ async fn a_room_with_a_gap_delays_no_other() {
         ..visit
     };
     visit.transaction("two", &json!([chain[0].1])).await;
+    let shown = visit.bodies_until(&since, "message 1").await;
+    assert_eq!(shown, bodies(2));
+}
+
+#[tokio::test]
+async fn many_branches_are_merged_without_a_word() {
+    let visit = Visit::new("11").await;
+    let since = visit.alice.sync(None).await;
+    let branches: Vec<Value> = (0..25)
+        .map(|nth| {
+            visit
+                .message(&format!("branch {nth}"), &[&visit.join], 20)
+                .1
+        })
+        .collect();
+    visit.transaction("one", &json!(branches)).await;
+    visit.bodies_until(&since, "branch 24").await;
+    let room = ruma::RoomId::parse(&visit.room).unwrap();
+    let snapshot = visit.here.server.app.rooms.snapshot(&room).await.unwrap();
+    assert!(snapshot.extremities.len() <= 10);
+    assert_eq!(snapshot.head, snapshot.recent.back().unwrap().pos);
+    // The event that merged them is in the room, and shown to nobody.
+    let page = format!(
+        "/_matrix/client/v3/rooms/{}/messages?dir=b",
+        encode(&visit.room)
+    );
+    let page = visit.alice.get(&page).send().await.ok();
+    assert!(!page.to_string().contains("dummy"), "{page}");
+    let merged = snapshot.recent.iter();
+    let mut merged = merged.filter(|event| event.pdu.kind().to_string().contains("dummy"));
+    assert!(merged.next().unwrap().pdu.prev_events().len() > 10);
+}
+
+#[tokio::test]
+async fn what_waits_is_taken_up_again_after_a_restart() {
+    let visit = Visit::new("11").await;
+    let since = visit.alice.sync(None).await;
+    let chain = visit.chain(&visit.join, 2);
+    let answer = visit.transaction("one", &json!([chain[1].1])).await;
+    assert_eq!(answer["pdus"], json!({ (chain[1].0.as_str()): {} }));
+    let app = &visit.here.server.app;
+    let room = ruma::RoomId::parse(&visit.room).unwrap();
+    let room = app.rooms.snapshot(&room).await.unwrap().no;
+    // Nobody answers: it is put off.
+    let put_off = async {
+        while app.store.staged_events(room).await.unwrap()[0].attempts == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let wait = std::time::Duration::from_secs(20);
+    tokio::time::timeout(wait, put_off).await.unwrap();
+
+    let missing = chain[0].1.clone();
+    visit.there.answer("get_missing_events", move |_| {
+        Some(json!({ "events": [missing] }))
+    });
+    visit.here.server.clock.advance(wait * 10);
+    // As a process does that starts on the same database.
+    Inbound::start(InboundDependencies {
+        rooms: app.rooms.clone(),
+        key_ring: app.key_ring.clone(),
+        acls: std::sync::Arc::clone(&app.acls),
+        federation: app.federation.clone(),
+        clock: std::sync::Arc::clone(&app.clock),
+        tasks: app.tasks.clone(),
+        shutdown: app.shutdown.clone(),
+    })
+    .await
+    .unwrap();
     let shown = visit.bodies_until(&since, "message 1").await;
     assert_eq!(shown, bodies(2));
 }
