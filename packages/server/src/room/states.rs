@@ -13,6 +13,7 @@ use matryx_entity::{
     timeline::TimelineEvent,
 };
 use ruma::{OwnedEventId, events::StateEventType};
+use tokio::task::spawn_blocking;
 
 use super::{RoomError, Rooms, auth_chain::ChainWalk, queue::GroupChain};
 
@@ -126,8 +127,12 @@ impl Rooms {
         }
         let events = self.auth_graph(room, states, new).await?;
         let rules = room_versions::rules(&room.version)?;
-        let resolved = resolve::resolve(rules, states, |event_id| events.get(event_id).cloned())?;
-        Ok(resolved)
+        // It may take seconds, in which other rooms go on.
+        let states = states.to_vec();
+        let resolved = spawn_blocking(move || {
+            resolve::resolve(rules, &states, |event_id| events.get(event_id).cloned())
+        });
+        Ok(resolved.await.map_err(|_cancelled| RoomError::ShuttingDown)??)
     }
 
     /// The events of some states and of their auth chains.
