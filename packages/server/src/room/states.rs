@@ -132,7 +132,9 @@ impl Rooms {
         let resolved = spawn_blocking(move || {
             resolve::resolve(rules, &states, |event_id| events.get(event_id).cloned())
         });
-        Ok(resolved.await.map_err(|_cancelled| RoomError::ShuttingDown)??)
+        Ok(resolved
+            .await
+            .map_err(|_cancelled| RoomError::ShuttingDown)??)
     }
 
     /// The events of some states and of their auth chains.

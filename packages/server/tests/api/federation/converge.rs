@@ -274,7 +274,10 @@ fn reordered(events: &[(OwnedEventId, Value)], rng: &mut StdRng) -> Vec<Value> {
 /// Lets users of other servers in, on top of the newest event.
 fn let_in(stranger: &Stranger, hosted: &Hosted) {
     let (newest, _) = hosted.sent.last().unwrap();
-    let (version, before) = (hosted.version.clone(), hosted.before(&[newest.clone()]));
+    let (version, before) = (
+        hosted.version.clone(),
+        hosted.before(std::slice::from_ref(newest)),
+    );
     let of: HashMap<&EventId, &Value> = hosted
         .sent
         .iter()
@@ -283,7 +286,11 @@ fn let_in(stranger: &Stranger, hosted: &Hosted) {
     let state: Vec<Value> = before.values().map(|id| of[&**id].clone()).collect();
     let event = |user: &str| {
         let joined = json!({ "membership": "join" });
-        hosted.template(&[newest.clone()], user, ("m.room.member", user, &joined))
+        hosted.template(
+            std::slice::from_ref(newest),
+            user,
+            ("m.room.member", user, &joined),
+        )
     };
     let templates: HashMap<String, Value> = ["localhost", "127.0.0.1"]
         .iter()
