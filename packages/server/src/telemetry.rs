@@ -36,6 +36,9 @@ const QUIET: [&str; 8] = [
     "ruma",
 ];
 
+/// Libraries that warn of what strangers can make as much of as they like.
+const TALKATIVE: [&str; 1] = ["ruma_state_res"];
+
 /// How often samples are folded into their buckets, which bounds their memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -126,6 +129,7 @@ fn filter(level: &str) -> Result<Targets, ParseError> {
     Ok(Targets::new()
         .with_default(usual)
         .with_targets(quiet)
+        .with_targets(TALKATIVE.map(|library| (library, usual.min(LevelFilter::ERROR))))
         .with_target(FALSE_ALARMS, usual.min(LevelFilter::ERROR))
         .with_targets(asked))
 }
@@ -143,6 +147,7 @@ mod tests {
         assert!(!levels.would_enable("surrealdb_core::kvs", &Level::INFO));
         assert!(levels.would_enable("surrealdb_core::kvs", &Level::WARN));
         assert!(!levels.would_enable(FALSE_ALARMS, &Level::WARN));
+        assert!(!levels.would_enable("ruma_state_res::state_res", &Level::WARN));
         let levels = filter("error,surrealdb=trace,matryx_server::api=info").unwrap();
         assert!(levels.would_enable("surrealdb_core::kvs", &Level::TRACE));
         assert!(levels.would_enable("matryx_server::api::client", &Level::INFO));
