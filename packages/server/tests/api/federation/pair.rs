@@ -37,9 +37,9 @@ pub(super) fn fixture(name: &str) -> String {
 /// no other socket gets it meanwhile.
 pub(super) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + u16::try_from(std::process::id() % 100).unwrap() * 200;
+    let first = 10_000 + u16::try_from(std::process::id() % 20).unwrap() * 1_000;
     loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 200;
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 1_000;
         if let Ok(free) = TcpListener::bind(("127.0.0.1", port)) {
             return free.local_addr().unwrap();
         }
