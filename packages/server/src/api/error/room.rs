@@ -24,10 +24,13 @@ impl From<RoomError> for ApiError {
             | RoomError::NoEventNear
             | RoomError::UnknownAlias(_)
             | RoomError::UnknownUser(_) => Self::not_found(message),
-            RoomError::Refused(refusal) if (400..500).contains(&refusal.status) => {
+            // 401 would be about this server's user, of whom the other knows nothing.
+            RoomError::Refused(refusal)
+                if refusal.status != 401 && (400..500).contains(&refusal.status) =>
+            {
                 let status = StatusCode::from_u16(refusal.status);
                 let status = status.unwrap_or(StatusCode::BAD_GATEWAY);
-                Self::new(status, refusal.kind, message)
+                Self::new(status, retold(refusal.kind), message)
             }
             RoomError::Refused(_) | RoomError::BadAnswer { .. } | RoomError::Unreachable(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, message)
@@ -69,6 +72,27 @@ impl From<RoomError> for ApiError {
     }
 }
 
+/// What another server may say to our clients. Anything else they could take for our own word: that
+/// their token is no longer valid, say, on which they log out.
+fn retold(kind: ErrorKind) -> ErrorKind {
+    match kind {
+        ErrorKind::BadJson
+        | ErrorKind::BadState
+        | ErrorKind::Forbidden
+        | ErrorKind::GuestAccessForbidden
+        | ErrorKind::IncompatibleRoomVersion(_)
+        | ErrorKind::InvalidParam
+        | ErrorKind::InviteBlocked
+        | ErrorKind::LimitExceeded(_)
+        | ErrorKind::NotFound
+        | ErrorKind::TooLarge
+        | ErrorKind::UnableToAuthorizeJoin
+        | ErrorKind::UnableToGrantJoin
+        | ErrorKind::UnsupportedRoomVersion => kind,
+        _ => ErrorKind::Unknown,
+    }
+}
+
 impl From<BuildError> for ApiError {
     fn from(error: BuildError) -> Self {
         let message = error.to_string();
@@ -84,5 +108,19 @@ impl From<BuildError> for ApiError {
             BuildError::Format(_) => Self::bad_request(ErrorKind::BadJson, message),
             BuildError::Malformed(_) | BuildError::Id(_) => Self::internal(&error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::api::error::UnknownTokenErrorData;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_says_that_a_token_is_void() {
+        let void = ErrorKind::UnknownToken(UnknownTokenErrorData::new());
+        assert_eq!(retold(void), ErrorKind::Unknown);
+        assert_eq!(retold(ErrorKind::Forbidden), ErrorKind::Forbidden);
     }
 }

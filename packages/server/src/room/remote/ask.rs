@@ -11,6 +11,9 @@ use crate::room::{RoomError, Rooms, servers_in};
 /// The most servers that are asked for one thing.
 const MAX_SERVERS: usize = 12;
 
+/// The most letters of what a server says no with.
+const MAX_WORDS: usize = 300;
+
 /// The bounds of a request for a small answer: there may be others to ask.
 pub(super) const SHORT: Limits = Limits {
     time: Duration::from_secs(15),
@@ -127,6 +130,8 @@ impl From<FederationError> for RoomError {
                 if let ruma::api::error::ErrorBody::Standard(body) = source.body {
                     message = body.message;
                 }
+                let message = message.chars().filter(|letter| !letter.is_control());
+                let message = message.take(MAX_WORDS).collect();
                 Self::Refused(Box::new(Refusal {
                     server,
                     status: source.status_code.as_u16(),
