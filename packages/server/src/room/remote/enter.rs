@@ -3,11 +3,17 @@
 
 use std::collections::HashSet;
 
-use matryx_entity::{auth, pdu::Pdu, resolve::StateSet, room_no::RoomNo, verify::Verified};
-use ruma::{
-    OwnedEventId, RoomId, RoomVersionId, ServerName,
-    events::{StateEventType, TimelineEventType},
+use matryx_entity::{
+    auth::{self, AuthError},
+    pdu::Pdu,
+    resolve::StateSet,
+    room_no::RoomNo,
+    room_snapshot::RoomSnapshot,
+    room_versions,
+    verify::Verified,
 };
+use matryx_surrealdb::StoreError;
+use ruma::{OwnedEventId, RoomId, RoomVersionId, ServerName, events::StateEventType};
 
 use super::answer::ToldRoom;
 use crate::room::{NotJudged, RoomError, Rooms, apart::Standing, in_flight, pipeline::Draft};
@@ -43,10 +49,7 @@ impl Rooms {
         }
         for _ in 0..MAX_TRIES {
             match self.put_on_top(server, room, &join, &told.state).await {
-                Err(RoomError::Store(
-                    matryx_surrealdb::StoreError::Conflict { .. }
-                    | matryx_surrealdb::StoreError::Exists { .. },
-                )) => {}
+                Err(RoomError::Store(StoreError::Conflict { .. } | StoreError::Exists { .. })) => {}
                 entered => return entered,
             }
         }
@@ -94,7 +97,7 @@ impl Rooms {
     async fn told_state(
         &self,
         server: &ServerName,
-        room: &matryx_entity::room_snapshot::RoomSnapshot,
+        room: &RoomSnapshot,
         ids: &[OwnedEventId],
     ) -> Result<StateSet, RoomError> {
         let mut state = StateSet::new();
@@ -119,45 +122,29 @@ impl Rooms {
     async fn check_join(
         &self,
         server: &ServerName,
-        room: &matryx_entity::room_snapshot::RoomSnapshot,
+        room: &RoomSnapshot,
         join: &Pdu,
         state: &StateSet,
     ) -> Result<(), RoomError> {
-        let rules = matryx_entity::room_versions::rules(&room.version)?;
-        let refused = |error: &dyn std::fmt::Display| {
+        let rules = room_versions::rules(&room.version)?;
+        let refused = |error: &AuthError| {
             bad(
                 server,
                 format!("the state does not allow the join: {error}"),
             )
         };
-        let slots = auth::auth_slots(rules, join).map_err(|error| refused(&error))?;
         let create = (StateEventType::RoomCreate, String::new());
-        let wanted: HashSet<OwnedEventId> = slots
-            .iter()
-            .chain([&create])
-            .filter_map(|slot| state.get(slot).cloned())
-            .chain(join.auth_events().iter().cloned())
-            .collect();
-        let wanted: Vec<OwnedEventId> = wanted.into_iter().collect();
-        let events = self.events_by_id(room, &wanted).await?;
-        let named: Vec<&Pdu> = events
-            .iter()
-            .filter(|event| {
-                join.auth_events()
-                    .iter()
-                    .any(|id| id == event.pdu.event_id())
-                    || *event.pdu.kind() == TimelineEventType::RoomCreate
-            })
-            .map(|event| &*event.pdu)
-            .collect();
-        auth::authorize_by_auth_events(rules, join, &named).map_err(|error| refused(&error))?;
-        auth::check_state(rules, join, |kind, key| {
-            let id = state.get(&(kind.clone(), key.to_owned()))?;
-            let mut events = events.iter();
-            let event = events.find(|event| event.pdu.event_id() == id)?;
-            Some(&*event.pdu)
-        })
-        .map_err(|error| refused(&error))
+        let named = join.auth_events().iter().chain(state.get(&create));
+        let named: HashSet<OwnedEventId> = named.cloned().collect();
+        let named: Vec<OwnedEventId> = named.into_iter().collect();
+        let known = self.events_by_id(room, &named).await?;
+        let authority: Vec<&Pdu> = known.iter().map(|event| &*event.pdu).collect();
+        auth::authorize_by_auth_events(rules, join, &authority).map_err(|error| refused(&error))?;
+        match self.check_by(room, join, state, &known).await {
+            Ok(allowed) => allowed.map_err(|error| refused(&error)),
+            Err(NotJudged::Room(error)) => Err(error),
+            Err(error) => Err(bad(server, error.to_string())),
+        }
     }
 }
 
