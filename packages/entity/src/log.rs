@@ -3,7 +3,7 @@
 //! An entry names what changed and holds just enough to know whom it concerns; the row itself is
 //! read from its own table, or handed over in memory by the process that wrote it.
 
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedTransactionId, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedServerName, OwnedTransactionId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -58,6 +58,9 @@ pub enum LogEntry {
         /// The user whose membership record was written in the same commit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         member: Option<OwnedUserId>,
+        /// It changed who is in an encrypted room: there is a [`crate::member_delta::MemberDelta`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shares: bool,
     },
     /// An event of another server came to this one by a handshake (join, leave, knock): it is for
     /// this one to tell the other servers of the room. Follows the event's own entry.
@@ -105,10 +108,48 @@ pub enum LogEntry {
         /// The event type.
         kind: String,
     },
-    /// A user's device or cross-signing keys changed (or a device came or went).
+    /// A user's device or cross-signing keys changed (or a device came or went). The user's
+    /// [`crate::device_list::DeviceList`] was written in the same commit.
     Device {
         /// Whose.
         user: OwnedUserId,
+        /// The devices.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        devices: Vec<OwnedDeviceId>,
+        /// The cross-signing keys changed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cross_signing: bool,
+    },
+    /// A user signed keys of others, which only that user sees.
+    Signed {
+        /// Who signed.
+        user: OwnedUserId,
+        /// Whose keys.
+        targets: Vec<OwnedUserId>,
+    },
+    /// A device's one-time or fallback keys changed: there are new ones, or some were claimed.
+    OneTimeKeys {
+        /// Whose.
+        user: OwnedUserId,
+        /// The device.
+        device: OwnedDeviceId,
+    },
+    /// Messages for devices of a user of this server arrived, one for each device.
+    ToDevice {
+        /// For whom.
+        user: OwnedUserId,
+        /// For which devices.
+        devices: Vec<OwnedDeviceId>,
+    },
+    /// A client's request to send messages to devices was carried out.
+    SentToDevice {
+        /// Which.
+        txn: ClientTransaction,
+    },
+    /// A message for another server waits: a [`crate::queued_edu::QueuedEdu`].
+    QueuedEdu {
+        /// For which server.
+        server: OwnedServerName,
     },
     /// Tokens of a user or one device were revoked: cached copies must go.
     Revoked {

@@ -252,6 +252,8 @@ fn later(now: MilliSecondsSinceUnixEpoch, by: Duration) -> MilliSecondsSinceUnix
 fn devices_changed(user: &UserId) -> LogEntry {
     LogEntry::Device {
         user: OwnedUserId::from(user),
+        devices: Vec::new(),
+        cross_signing: false,
     }
 }
 

@@ -131,6 +131,7 @@ fn message(room: i64, pos: i64) -> Outcome<Plan> {
         pos,
         txn: None,
         member: None,
+        shares: false,
     };
     let at = plan.log_with(entry, Arc::new(pos));
     plan.create_stamped(

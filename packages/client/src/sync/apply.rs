@@ -91,6 +91,11 @@ impl Loaded {
             entry,
             LogEntry::Forward { .. }
                 | LogEntry::Device { .. }
+                | LogEntry::Signed { .. }
+                | LogEntry::OneTimeKeys { .. }
+                | LogEntry::ToDevice { .. }
+                | LogEntry::SentToDevice { .. }
+                | LogEntry::QueuedEdu { .. }
                 | LogEntry::Revoked { .. }
                 | LogEntry::Erased { .. }
                 | LogEntry::User { .. }

@@ -259,6 +259,11 @@ impl SyncEngine {
                 ),
                 LogEntry::Forward { .. }
                 | LogEntry::Device { .. }
+                | LogEntry::Signed { .. }
+                | LogEntry::OneTimeKeys { .. }
+                | LogEntry::ToDevice { .. }
+                | LogEntry::SentToDevice { .. }
+                | LogEntry::QueuedEdu { .. }
                 | LogEntry::Revoked { .. }
                 | LogEntry::Erased { .. }
                 | LogEntry::User { .. } => Loaded::Plain,
@@ -310,6 +315,11 @@ impl Keys {
                 LogEntry::Forward { .. }
                 | LogEntry::Redacted { .. }
                 | LogEntry::Device { .. }
+                | LogEntry::Signed { .. }
+                | LogEntry::OneTimeKeys { .. }
+                | LogEntry::ToDevice { .. }
+                | LogEntry::SentToDevice { .. }
+                | LogEntry::QueuedEdu { .. }
                 | LogEntry::Revoked { .. }
                 | LogEntry::Erased { .. }
                 | LogEntry::User { .. } => {}

@@ -105,7 +105,7 @@ async fn a_token_older_than_the_index_sees_every_change() {
     for _ in 0..10 {
         let mut plan = matryx_surrealdb::Plan::new();
         for nth in 0..1000 {
-            plan.log(matryx_entity::log::LogEntry::Device {
+            plan.log(matryx_entity::log::LogEntry::User {
                 user: crate::world::user(&format!("u{nth}")),
             });
         }

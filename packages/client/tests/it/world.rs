@@ -243,6 +243,7 @@ impl World {
             pos: event.pos,
             txn: draft.txn,
             member: member.as_ref().map(|member| member.user.clone()),
+            shares: false,
         };
         let at = if self.attach {
             let attachment = Attachment::Event {

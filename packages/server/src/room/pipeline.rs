@@ -269,6 +269,7 @@ impl<'a> Draft<'a> {
             pos: event.pos,
             txn,
             member: member.as_ref().map(|member| member.user.clone()),
+            shares: false,
         };
         let attachment = Attachment::Event {
             event: Arc::clone(event),

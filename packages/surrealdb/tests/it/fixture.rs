@@ -114,6 +114,7 @@ pub(crate) fn logged(room: i64, pos: i64) -> LogEntry {
         pos,
         txn: None,
         member: None,
+        shares: false,
     }
 }
 

@@ -301,7 +301,7 @@ async fn after_a_long_time_the_newest_events_of_each_room_have_to_do() {
             let mut plan = Plan::new();
             for _ in 0..if trimmed { 1 } else { 1000 } {
                 let user = alice.id.as_str().try_into().unwrap();
-                plan.log(LogEntry::Device { user });
+                plan.log(LogEntry::User { user });
             }
             store.commit(plan).await.unwrap();
         }
