@@ -30,6 +30,29 @@ pub struct BackedUpKey {
     pub session_data: String,
 }
 
+impl BackedUpKey {
+    /// Does this key replace the one that is known of the same session? One of a verified device
+    /// does, then one that decrypts more, then one that took a shorter way. Of equals the first
+    /// stays.
+    /// [Spec](https://spec.matrix.org/v1.19/client-server-api/#backup-algorithm-mmegolm_backupv1curve25519-aes-sha2)
+    pub fn is_better_than(&self, known: &Self) -> bool {
+        let rank = |key: &Self| {
+            (
+                !key.is_verified,
+                key.first_message_index,
+                key.forwarded_count,
+            )
+        };
+        rank(self) < rank(known)
+    }
+
+    /// How much of the backup it takes, in bytes.
+    pub fn size(&self) -> i64 {
+        let bytes = self.room_id.as_str().len() + self.session_id.len() + self.session_data.len();
+        i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
+}
+
 impl Stored for BackedUpKey {
     const TABLE: &'static str = "backed_up_key";
     fn key(&self) -> Key {
@@ -39,5 +62,43 @@ impl Stored for BackedUpKey {
             self.room_id.as_str(),
             self.session_id.as_str()
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{room_id, user_id};
+
+    use super::*;
+
+    fn backed_up(is_verified: bool, first_message_index: u64, forwarded_count: u64) -> BackedUpKey {
+        BackedUpKey {
+            user: user_id!("@alice:a.example").to_owned(),
+            version: 1,
+            room_id: room_id!("!room:a.example").to_owned(),
+            session_id: "session".to_owned(),
+            first_message_index,
+            forwarded_count,
+            is_verified,
+            session_data: "{}".to_owned(),
+        }
+    }
+
+    #[test]
+    fn prefers_verified_then_more_messages_then_the_shorter_way() {
+        let from_best_to_worst = [
+            (true, 0, 0),
+            (true, 0, 1),
+            (true, 1, 0),
+            (false, 0, 0),
+            (false, 0, 1),
+            (false, 1, 0),
+        ]
+        .map(|(verified, index, forwarded)| backed_up(verified, index, forwarded));
+        for (place, key) in from_best_to_worst.iter().enumerate() {
+            for (other_place, other) in from_best_to_worst.iter().enumerate() {
+                assert_eq!(key.is_better_than(other), place < other_place);
+            }
+        }
     }
 }

@@ -16,6 +16,8 @@ pub enum Task {
     CarryProfile,
     /// Leave all rooms.
     LeaveRooms,
+    /// Remove the backups of room keys.
+    EraseBackups,
 }
 
 impl Task {
@@ -24,6 +26,7 @@ impl Task {
         match self {
             Self::CarryProfile => "carry_profile",
             Self::LeaveRooms => "leave_rooms",
+            Self::EraseBackups => "erase_backups",
         }
     }
 }
@@ -32,7 +35,7 @@ impl Task {
 /// is done; what a stopped process leaves is taken up at the next start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chore {
-    /// Whose rooms.
+    /// Whose.
     pub user: OwnedUserId,
     /// What to do.
     pub task: Task,

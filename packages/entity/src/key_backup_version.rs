@@ -25,6 +25,8 @@ pub struct KeyBackupVersion {
     pub etag: i64,
     /// How many keys it holds.
     pub count: i64,
+    /// How large its keys are together, in bytes.
+    pub bytes: i64,
     /// The user removed it.
     pub deleted: bool,
 }

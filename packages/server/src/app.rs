@@ -17,6 +17,7 @@ use crate::{
     data_dir::DataDir,
     federation::{inbound::Inbound, sender::Sender, transactions::Transactions},
     key::KeyRing,
+    key_backup::KeyBackups,
     rate_limit::RateLimits,
     room::{Rooms, acl::ServerAcls},
     telemetry::Telemetry,
@@ -39,6 +40,8 @@ pub struct Services {
     pub rooms: Rooms,
     /// The account domain.
     pub users: Users,
+    /// Backups of room keys.
+    pub key_backups: KeyBackups,
     /// The way to other homeservers.
     pub federation: Federation,
     /// What other homeservers sent lately.

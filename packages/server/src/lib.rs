@@ -11,12 +11,14 @@ pub mod control;
 pub mod data_dir;
 pub mod federation;
 pub mod key;
+pub mod key_backup;
 pub mod rate_limit;
 pub mod room;
 pub mod serve;
 pub mod signing_key;
 pub mod telemetry;
 pub mod user;
+pub mod user_locks;
 
 #[cfg(test)]
 mod generated;

@@ -33,11 +33,7 @@ mod tag;
 mod token_cache;
 mod web_stage;
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use matryx_client::{federation::Federation, sync::SyncEngine};
 use matryx_entity::{clock::Clock, log::LogEntry, stored::Stored, user::User};
@@ -65,10 +61,9 @@ use self::{
     activity::Activity, chores::Chores, password::Passwords, profile_cache::ProfileCache,
     shared_secret::Nonces, token_cache::TokenCache,
 };
-use crate::{appservice::Appservices, config::Config};
-
-/// How many locks the accounts share. Two accounts rarely have the same one, and then only wait.
-const LOCKS: usize = 256;
+use crate::{
+    appservice::Appservices, config::Config, key_backup::KeyBackups, user_locks::UserLocks,
+};
 
 /// What the account domain is built from.
 pub struct UserDependencies {
@@ -80,6 +75,8 @@ pub struct UserDependencies {
     pub sync: SyncEngine,
     /// The rooms that follow changes of accounts.
     pub rooms: Arc<dyn UserRooms>,
+    /// The backups of room keys, which go with their account.
+    pub key_backups: KeyBackups,
     /// The way to other homeservers.
     pub federation: Federation,
     /// The registered application services, which reserve names.
@@ -111,10 +108,8 @@ struct Inner {
     activity: Activity,
     nonces: Nonces,
     chores: mpsc::UnboundedSender<matryx_entity::chore::Chore>,
-    /// One of them is held while an account is read, changed and written. Async, because the
-    /// commit is awaited under it.
-    locks: Vec<Mutex<()>>,
-    lock_hasher: RandomState,
+    /// Held while an account is read, changed and written.
+    locks: UserLocks,
     /// Held while a registration claims a use of a limited token, so that the uses of one token
     /// are claimed in order and not by trial.
     claims: Mutex<()>,
@@ -145,6 +140,7 @@ impl Users {
             store,
             sync,
             rooms,
+            key_backups,
             federation,
             appservices,
             clock,
@@ -168,8 +164,7 @@ impl Users {
                 activity: Activity::default(),
                 nonces: Nonces::default(),
                 chores,
-                locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
-                lock_hasher: RandomState::new(),
+                locks: UserLocks::default(),
                 claims: Mutex::default(),
             }),
         };
@@ -180,7 +175,8 @@ impl Users {
             }
         });
         users.take_up_chores().await?;
-        tasks.spawn(Chores::new(users.inner.store.clone(), rooms, queue).run(shutdown.clone()));
+        let chores = Chores::new(users.inner.store.clone(), rooms, key_backups, queue);
+        tasks.spawn(chores.run(shutdown.clone()));
         tasks.spawn(users.clone().keep_house(shutdown));
         Ok(users)
     }
@@ -200,12 +196,7 @@ impl Users {
 
     /// The user's lock, for a change that reads before it writes.
     async fn lock(&self, user: &UserId) -> Option<MutexGuard<'_, ()>> {
-        let hash = self.inner.lock_hasher.hash_one(user.as_str());
-        let index = usize::try_from(hash % LOCKS as u64).unwrap_or(0);
-        match self.inner.locks.get(index) {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
-        }
+        self.inner.locks.lock(user).await
     }
 
     fn now(&self) -> MilliSecondsSinceUnixEpoch {

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod capabilities;
 pub mod directory;
+pub mod room_keys;
 pub mod rooms;
 pub mod sync;
 pub mod versions;
@@ -22,5 +23,6 @@ pub fn routes(routes: Routes) -> Routes {
         .add_long_poll(sync::sync);
     let routes = account::routes(routes);
     let routes = directory::routes(routes);
+    let routes = room_keys::routes(routes);
     rooms::routes(routes)
 }

@@ -7,6 +7,7 @@
 
 mod identity;
 mod key;
+mod key_backup;
 mod rate_limit;
 pub(in crate::api) mod request;
 mod room;

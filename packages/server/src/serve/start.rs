@@ -27,6 +27,7 @@ use crate::{
         transactions::Transactions,
     },
     key::{KeyRing, KeyRingOptions, OwnKeys},
+    key_backup::KeyBackups,
     rate_limit::RateLimits,
     room::{RoomDependencies, RoomError, Rooms, acl::ServerAcls},
     signing_key::{SigningKey, SigningKeyError},
@@ -144,11 +145,13 @@ pub async fn start(
         tasks: tasks.clone(),
     });
     rooms.resume_joins().await?;
+    let key_backups = KeyBackups::new(store.clone(), tasks.clone());
     let users = Users::start(UserDependencies {
         config: Arc::clone(&config),
         store: store.clone(),
         sync: sync.clone(),
         rooms: Arc::new(AccountRooms(rooms.clone())),
+        key_backups: key_backups.clone(),
         federation: federation.clone(),
         appservices: appservices.clone(),
         clock: Arc::clone(&clock),
@@ -170,6 +173,7 @@ pub async fn start(
         federation,
         sender,
         transactions: Transactions::default(),
+        key_backups,
         key_ring,
         tokens: Arc::new(users.clone()),
         config,

@@ -1,4 +1,4 @@
-//! Follow-ups in a user's rooms, one after another, tried again until they succeed.
+//! Follow-ups of changes of accounts, one after another, tried again until they succeed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{UserError, Users, rooms::UserRooms};
+use crate::key_backup::KeyBackups;
 
 /// How long to wait before the first and at most before a later attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -21,6 +22,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 pub(super) struct Chores {
     store: Store,
     rooms: Arc<dyn UserRooms>,
+    key_backups: KeyBackups,
     queue: mpsc::UnboundedReceiver<Chore>,
 }
 
@@ -28,11 +30,13 @@ impl Chores {
     pub(super) fn new(
         store: Store,
         rooms: Arc<dyn UserRooms>,
+        key_backups: KeyBackups,
         queue: mpsc::UnboundedReceiver<Chore>,
     ) -> Self {
         Self {
             store,
             rooms,
+            key_backups,
             queue,
         }
     }
@@ -56,6 +60,7 @@ impl Chores {
         match chore.task {
             Task::CarryProfile => self.rooms.carry_profile(&chore.user).await?,
             Task::LeaveRooms => self.rooms.leave_all(&chore.user).await?,
+            Task::EraseBackups => self.key_backups.erase(&chore.user).await?,
         }
         let mut plan = Plan::new();
         plan.delete::<Chore>(&chore.key());

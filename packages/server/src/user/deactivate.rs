@@ -108,7 +108,7 @@ impl Users {
     }
 
     /// Closes an account for good: its sessions end, its profile and what it kept here go, and it
-    /// leaves its rooms, which happens after the answer. Four queries and one commit.
+    /// leaves its rooms; that, and the end of its key backups, happens after the answer. Four queries and one commit.
     ///
     /// Its token records stay, so that its devices are told what happened.
     ///
@@ -141,11 +141,13 @@ impl Users {
                 user: user.to_owned(),
             });
         }
-        let chore = Chore {
+        let chores = [Task::LeaveRooms, Task::EraseBackups].map(|task| Chore {
             user: user.to_owned(),
-            task: Task::LeaveRooms,
-        };
-        plan.put(&chore);
+            task,
+        });
+        for chore in &chores {
+            plan.put(chore);
+        }
         plan.log(LogEntry::Revoked {
             user: user.to_owned(),
             device: None,
@@ -155,7 +157,9 @@ impl Users {
         });
         plan.log(devices_changed(user));
         self.inner.store.commit(plan).await?;
-        self.queue_chore(chore);
+        for chore in chores {
+            self.queue_chore(chore);
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use ruma::api::client::uiaa::UiaaInfo;
 use thiserror::Error;
 
 use super::rooms::RoomsFailed;
+use crate::key_backup::KeyBackupError;
 
 /// The reasons of the account domain.
 #[derive(Debug, Error)]
@@ -104,6 +105,9 @@ pub enum UserError {
     /// A follow-up in the user's rooms failed.
     #[error(transparent)]
     Rooms(#[from] RoomsFailed),
+    /// The user's key backups could not be removed.
+    #[error(transparent)]
+    KeyBackup(#[from] KeyBackupError),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

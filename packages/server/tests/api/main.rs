@@ -9,6 +9,7 @@ mod directory;
 mod edge;
 mod federation;
 mod process;
+mod room_keys;
 mod rooms;
 mod support;
 mod sync;

@@ -61,7 +61,11 @@ impl From<UserError> for ApiError {
             UserError::Busy => return Self::limited(BUSY_RETRY),
             UserError::Store(error) => return error.into(),
             UserError::Sync(error) => return error.into(),
-            UserError::Hash(_) | UserError::Pool(_) | UserError::Json(_) | UserError::Rooms(_) => {
+            UserError::Hash(_)
+            | UserError::Pool(_)
+            | UserError::Json(_)
+            | UserError::Rooms(_)
+            | UserError::KeyBackup(_) => {
                 return Self::internal(&error);
             }
         };
