@@ -11,6 +11,7 @@
 mod apply;
 mod attachment;
 mod cache;
+mod device_lists;
 mod engine;
 mod erasure;
 mod error;

@@ -17,6 +17,7 @@ pub mod device;
 pub mod device_activity;
 pub mod device_keys;
 pub mod device_list;
+pub mod device_lists;
 pub mod erasure;
 pub mod event;
 pub mod fallback_key;

@@ -1,12 +1,17 @@
 //! Who came into an encrypted room, and who left it, with one event.
 
-use ruma::OwnedUserId;
+use ruma::{
+    OwnedUserId,
+    events::{StateEventType, room::member::MembershipState},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    device_lists::SharedRoom,
     key,
     position::Position,
     room_no::RoomNo,
+    room_snapshot::{RoomSnapshot, SlotChange, membership_of},
     stored::{Key, Stored},
 };
 
@@ -23,7 +28,7 @@ pub struct MemberDelta {
     /// Who is joined from now on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joined: Vec<OwnedUserId>,
-    /// Who no longer is.
+    /// Who no longer is. When the room is no longer encrypted: all who were joined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<OwnedUserId>,
     /// Whether the room is encrypted from now on, if that changed.
@@ -32,9 +37,56 @@ pub struct MemberDelta {
 }
 
 impl MemberDelta {
-    /// Does it say anything?
-    pub fn is_empty(&self) -> bool {
-        self.joined.is_empty() && self.left.is_empty() && self.encrypted.is_none()
+    /// What the event at `pos` changes by changing these slots of the room's state; none if the room
+    /// is encrypted neither before nor after it, or if nobody comes or goes.
+    ///
+    /// When it makes the room encrypted, nobody is named: whoever came with the same event shared
+    /// nothing before. When it ends that (which only a resolution of the state can do), everybody
+    /// is: what follows is not written down.
+    pub fn of(room: &RoomSnapshot, changes: &[SlotChange], pos: i64) -> Option<Self> {
+        let is_encryption = |change: &&SlotChange| {
+            change.kind == StateEventType::RoomEncryption && change.state_key.is_empty()
+        };
+        let before = room.is_encrypted();
+        let after = changes
+            .iter()
+            .find(is_encryption)
+            .map_or(before, |change| change.event.is_some());
+        if !before && !after {
+            return None;
+        }
+        let mut delta = Self {
+            room: room.no,
+            pos,
+            at: Position::default(),
+            joined: Vec::new(),
+            left: Vec::new(),
+            encrypted: (before != after).then_some(after),
+        };
+        if !after {
+            delta.left = room.joined();
+            return Some(delta);
+        }
+        let members = changes
+            .iter()
+            .filter(|change| before && change.kind == StateEventType::RoomMember);
+        for change in members {
+            let Ok(user) = OwnedUserId::try_from(change.state_key.as_str()) else {
+                continue;
+            };
+            let comes = change
+                .event
+                .as_ref()
+                .is_some_and(|event| membership_of(event) == MembershipState::Join);
+            match (room.is_joined(&user), comes) {
+                (false, true) => delta.joined.push(user),
+                (true, false) => delta.left.push(user),
+                _ => {}
+            }
+        }
+        let is_empty =
+            delta.joined.is_empty() && delta.left.is_empty() && delta.encrypted.is_none();
+        (!is_empty).then_some(delta)
     }
 }
 

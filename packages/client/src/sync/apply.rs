@@ -7,6 +7,7 @@ use matryx_entity::{
     event::EventRow,
     log::{ClientTransaction, LogEntry},
     member::Member,
+    member_delta::MemberDelta,
     position::Position,
     receipt::Receipt,
     room_no::RoomNo,
@@ -45,6 +46,7 @@ pub(crate) enum Loaded {
     Event {
         new: NewEvent,
         member: Option<Arc<Member>>,
+        delta: Option<Arc<MemberDelta>>,
     },
     Member(Option<Arc<Member>>),
     Redacted(Option<Arc<TimelineEvent>>),
@@ -60,16 +62,24 @@ impl Loaded {
         let attachment = entry.attachment.as_ref()?.downcast_ref::<Attachment>()?;
         match (&entry.entry, attachment.clone()) {
             (
-                LogEntry::Event { member: named, .. },
+                LogEntry::Event {
+                    member: named,
+                    shares,
+                    ..
+                },
                 Attachment::Event {
                     event,
                     snapshot,
                     member,
+                    delta,
                 },
-            ) if named.is_some() == member.is_some() => Some(Self::Event {
-                new: NewEvent::Handed { event, snapshot },
-                member,
-            }),
+            ) if named.is_some() == member.is_some() && *shares == delta.is_some() => {
+                Some(Self::Event {
+                    new: NewEvent::Handed { event, snapshot },
+                    member,
+                    delta,
+                })
+            }
             (LogEntry::Member { .. }, Attachment::Member(member)) => {
                 Some(Self::Member(Some(member)))
             }
@@ -173,6 +183,8 @@ fn stamp(entry: &CommittedEntry) {
 struct Wake {
     users: Vec<OwnedUserId>,
     rooms: Vec<RoomNo>,
+    /// Whose devices changed: that concerns all who are in a room with them.
+    devices_of: Vec<OwnedUserId>,
 }
 
 impl Wake {
@@ -207,6 +219,22 @@ impl Inner {
                 }),
             }
         }
+        if !wake.devices_of.is_empty() {
+            self.waiters
+                .wake_where(|user| wake.devices_of.iter().any(|of| self.may_share(user, of)));
+        }
+    }
+
+    /// May a local user be in a room with another? Yes, if it takes reading to tell.
+    fn may_share(&self, user: &UserId, other: &UserId) -> bool {
+        user == other
+            || self.users.get(&user.to_owned()).is_none_or(|view| {
+                view.joined().any(|member| {
+                    self.rooms
+                        .cached(member.room)
+                        .is_none_or(|room| room.is_joined(other))
+                })
+            })
     }
 
     fn apply_entry(
@@ -225,6 +253,7 @@ impl Inner {
                 Loaded::Event {
                     new,
                     member: record,
+                    delta,
                 },
             ) => {
                 self.apply_event(at, *room, new, txn.as_ref());
@@ -236,6 +265,7 @@ impl Inner {
                 Change::Event {
                     room: *room,
                     member: member.clone(),
+                    delta,
                 }
             }
             (LogEntry::Member { user, room }, Loaded::Member(record)) => {
@@ -276,6 +306,17 @@ impl Inner {
             (LogEntry::Revoked { user, .. }, _) => {
                 wake.users.push(user.clone());
                 Change::Other
+            }
+            (LogEntry::Device { user, .. }, _) => {
+                wake.devices_of.push(user.clone());
+                Change::Device { user: user.clone() }
+            }
+            (LogEntry::Signed { user, targets }, _) => {
+                wake.users.push(user.clone());
+                Change::Signed {
+                    user: user.clone(),
+                    targets: targets.as_slice().into(),
+                }
             }
             _ => Change::Other,
         };

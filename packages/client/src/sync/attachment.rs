@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use matryx_entity::{
-    account_data::AccountData, member::Member, receipt::Receipt, room_snapshot::RoomSnapshot,
-    timeline::TimelineEvent,
+    account_data::AccountData, member::Member, member_delta::MemberDelta, receipt::Receipt,
+    room_snapshot::RoomSnapshot, timeline::TimelineEvent,
 };
 
 /// Given to [`matryx_surrealdb::Plan::log_with`] with the log entry of the same kind. An entry
@@ -19,6 +19,8 @@ pub enum Attachment {
         snapshot: Arc<RoomSnapshot>,
         /// The membership record that the same commit wrote, where the entry names a member.
         member: Option<Arc<Member>>,
+        /// What the same commit wrote of who is in an encrypted room, where the entry says so.
+        delta: Option<Arc<MemberDelta>>,
     },
     /// With [`matryx_entity::log::LogEntry::Member`].
     Member(Arc<Member>),

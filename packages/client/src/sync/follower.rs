@@ -12,6 +12,7 @@ use matryx_entity::{
     key,
     log::LogEntry,
     member::Member,
+    member_delta::MemberDelta,
     position::{NodeNo, Position},
     receipt::Receipt,
     stored::{Key, Stored},
@@ -217,6 +218,7 @@ impl SyncEngine {
         let members = by_key::<Member>(store, keys.members).await?;
         let receipts = by_key::<Receipt>(store, keys.receipts).await?;
         let account_data = by_key::<AccountData>(store, keys.account_data).await?;
+        let deltas = by_key::<MemberDelta>(store, keys.deltas).await?;
         let loaded = entries.into_iter().map(|(at, entry)| {
             let loaded = match &entry {
                 LogEntry::Event {
@@ -227,6 +229,7 @@ impl SyncEngine {
                         let record = members.get(&key![user.as_str(), *room])?;
                         Some(Arc::new(record.clone()))
                     }),
+                    delta: deltas.get(&key![*room, *pos]).cloned().map(Arc::new),
                 },
                 LogEntry::Member { user, room } => Loaded::Member(
                     members
@@ -281,6 +284,7 @@ struct Keys {
     members: Vec<Key>,
     receipts: Vec<Key>,
     account_data: Vec<Key>,
+    deltas: Vec<Key>,
 }
 
 impl Keys {
@@ -289,9 +293,14 @@ impl Keys {
         for entry in entries {
             match entry {
                 LogEntry::Event {
-                    room, pos, member, ..
+                    room,
+                    pos,
+                    member,
+                    shares,
+                    ..
                 } => {
                     keys.events.push(key![*room, *pos]);
+                    keys.deltas.extend(shares.then(|| key![*room, *pos]));
                     let user = member.as_ref();
                     keys.members
                         .extend(user.map(|user| key![user.as_str(), *room]));

@@ -7,6 +7,7 @@ use std::{
 };
 
 use matryx_entity::{
+    member_delta::MemberDelta,
     position::{NodeNo, Position},
     receipt::Receipt,
     room_no::RoomNo,
@@ -21,10 +22,12 @@ pub(crate) const MAX_CHANGES: usize = 8192;
 /// One applied log entry, as far as `/sync` cares.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    /// An event in a room; the user whose membership it changed.
+    /// An event in a room; the local user whose membership it changed.
     Event {
         room: RoomNo,
         member: Option<OwnedUserId>,
+        /// Who came into an encrypted room, or left it.
+        delta: Option<Arc<MemberDelta>>,
     },
     /// A membership without an event.
     Member { user: OwnedUserId, room: RoomNo },
@@ -32,6 +35,13 @@ pub(crate) enum Change {
     Receipt(Arc<Receipt>),
     /// Account data of the account or of a room.
     AccountData { user: OwnedUserId },
+    /// A user's devices or cross-signing keys changed.
+    Device { user: OwnedUserId },
+    /// A user signed others' keys.
+    Signed {
+        user: OwnedUserId,
+        targets: Arc<[OwnedUserId]>,
+    },
     /// Nothing that `/sync` shows.
     Other,
 }
@@ -136,6 +146,7 @@ mod tests {
         Change::Event {
             room: RoomNo(room),
             member: None,
+            delta: None,
         }
     }
 

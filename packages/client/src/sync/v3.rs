@@ -14,12 +14,15 @@ mod timeline;
 mod view;
 mod window;
 
-pub(crate) use lazy::Connection;
+pub(crate) use self::{lazy::Connection, view::PATIENCE};
 
 use matryx_entity::token::SyncToken;
 use ruma::{
     OneTimeKeyAlgorithm, UInt,
-    api::client::sync::sync_events::v3::{Response, Rooms},
+    api::client::sync::sync_events::{
+        DeviceLists,
+        v3::{Response, Rooms},
+    },
 };
 
 use self::{lazy::LazyMembers, view::View, window::Window};
@@ -78,10 +81,24 @@ impl SyncEngine {
         response.device_one_time_keys_count =
             [(OneTimeKeyAlgorithm::SignedCurve25519, UInt::from(0_u32))].into();
         response.device_unused_fallback_key_types = Some(Vec::new());
+        if let Some(since) = since {
+            response.device_lists = device_lists(&view, since).await?;
+        }
         members.finish(&view, next_batch);
-        let is_news = !response.rooms.is_empty() || !response.account_data.is_empty();
+        let is_news = !response.rooms.is_empty()
+            || !response.account_data.is_empty()
+            || !response.device_lists.is_empty();
         Ok((response, is_news))
     }
+}
+
+/// Whose devices the client must look at anew. Without a token it knows of nobody.
+async fn device_lists(view: &View<'_>, since: &SyncToken) -> Result<DeviceLists, SyncError> {
+    let lists = view.engine.device_lists_of(&view.user, since).await?;
+    let mut response = DeviceLists::new();
+    response.changed = lists.changed.into_iter().collect();
+    response.left = lists.left.into_iter().collect();
+    Ok(response)
 }
 
 async fn rooms(

@@ -2,6 +2,7 @@
 //! scripted network, and on loopback.
 #![cfg(test)]
 
+mod device_lists;
 mod ephemeral;
 mod filters;
 mod follower;

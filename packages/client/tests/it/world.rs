@@ -16,6 +16,7 @@ use matryx_entity::{
     event::{EventPointer, EventRow},
     log::{ClientTransaction, LogEntry},
     member::Member,
+    member_delta::MemberDelta,
     pdu::Pdu,
     position::Position,
     room::{Room, RoomPointer},
@@ -231,6 +232,7 @@ impl World {
         if !changes.is_empty() {
             write_state(plan, written, &event);
         }
+        let delta = MemberDelta::of(&written.snapshot, &changes, event.pos);
         let extremities = vec![event.pdu.event_id().to_owned()];
         let local = server_name!("local.test");
         written
@@ -243,13 +245,14 @@ impl World {
             pos: event.pos,
             txn: draft.txn,
             member: member.as_ref().map(|member| member.user.clone()),
-            shares: false,
+            shares: delta.is_some(),
         };
         let at = if self.attach {
             let attachment = Attachment::Event {
                 event: Arc::clone(&event),
                 snapshot,
                 member: member.clone().map(Arc::new),
+                delta: delta.clone().map(Arc::new),
             };
             plan.log_with(entry, Arc::new(attachment))
         } else {
@@ -264,6 +267,9 @@ impl World {
         });
         if let Some(member) = member {
             plan.put_stamped(&member, at);
+        }
+        if let Some(delta) = delta {
+            plan.put_stamped(&delta, at);
         }
         event_id
     }
@@ -319,6 +325,9 @@ impl World {
             return None;
         }
         let user: OwnedUserId = event.pdu.state_key()?.try_into().ok()?;
+        if user.server_name() != LOCAL {
+            return None;
+        }
         let membership = membership_of(event);
         let place = (user.clone(), room);
         let before = self.members.get(&place);

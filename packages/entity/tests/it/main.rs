@@ -6,6 +6,7 @@ mod auth_matrix;
 mod build;
 mod canonical;
 mod client_event;
+mod device_lists;
 mod filter_match;
 mod format;
 mod glob;

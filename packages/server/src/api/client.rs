@@ -7,6 +7,7 @@
 pub mod account;
 pub mod capabilities;
 pub mod directory;
+pub mod keys;
 pub mod room_keys;
 pub mod rooms;
 pub mod sync;
@@ -24,5 +25,6 @@ pub fn routes(routes: Routes) -> Routes {
     let routes = account::routes(routes);
     let routes = directory::routes(routes);
     let routes = room_keys::routes(routes);
+    let routes = keys::routes(routes);
     rooms::routes(routes)
 }

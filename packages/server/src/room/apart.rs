@@ -9,6 +9,7 @@ use matryx_entity::{
     key,
     log::LogEntry,
     member::Member,
+    member_delta::MemberDelta,
     pdu::Pdu,
     resolve::StateSet,
     room_snapshot::SlotChange,
@@ -22,7 +23,7 @@ use ruma::{
 
 use super::{
     RoomError,
-    pipeline::{Draft, event_row},
+    pipeline::{Draft, Implied, event_row},
     queue::GroupChain,
     states::{Difference, StoredState},
 };
@@ -162,11 +163,13 @@ impl Draft<'_> {
             .map(|slot| slot.become_of(&event))
             .collect();
         let members = self.change_state(&changes, pos);
+        let delta = MemberDelta::of(&self.head.snapshot, &changes, pos);
         self.head
             .snapshot
             .apply(&event, extremities, changes, self.rooms.server_name());
-        let own_member = self.project_all(members, &event).await?;
-        self.write_event(&event, None, own_member, standing.was_aside);
+        let member = self.project_all(members, &event).await?;
+        let implied = Implied { member, delta };
+        self.write_event(&event, None, implied, standing.was_aside);
         if let Some(redacted) = redacted {
             self.write_redacted(redacted);
         }

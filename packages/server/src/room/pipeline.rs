@@ -13,6 +13,7 @@ use matryx_entity::{
     key,
     log::{ClientTransaction, LogEntry},
     member::Member,
+    member_delta::MemberDelta,
     pdu::Pdu,
     position::Position,
     room_no::RoomNo,
@@ -42,6 +43,15 @@ pub(super) struct Draft<'a> {
     pub(super) plan: Plan,
     /// Membership records as this draft leaves them.
     members: HashMap<OwnedUserId, Member>,
+}
+
+/// What follows from an event for the users whom it concerns.
+#[derive(Debug, Default)]
+pub(super) struct Implied {
+    /// The membership record of a user of this server.
+    pub(super) member: Option<Member>,
+    /// Who comes into an encrypted room, or leaves it.
+    pub(super) delta: Option<MemberDelta>,
 }
 
 impl<'a> Draft<'a> {
@@ -116,22 +126,24 @@ impl<'a> Draft<'a> {
         let redacted = self.redact_target(&pdu, pos).await?;
         let event = Arc::new(TimelineEvent::new(pdu, pos, group, replaces));
         let extremities = vec![event.pdu.event_id().to_owned()];
-        let changes = slot.map(|(kind, state_key)| SlotChange {
-            kind,
-            state_key,
-            event: Some(Arc::clone(&event)),
-        });
-        if changes.is_some() {
+        let changes: Vec<SlotChange> = slot
+            .into_iter()
+            .map(|(kind, state_key)| SlotChange {
+                kind,
+                state_key,
+                event: Some(Arc::clone(&event)),
+            })
+            .collect();
+        if !changes.is_empty() {
             self.write_state(&event).await?;
         }
-        self.head.snapshot.apply(
-            &event,
-            extremities,
-            changes.into_iter().collect(),
-            self.rooms.server_name(),
-        );
+        let delta = MemberDelta::of(&self.head.snapshot, &changes, pos);
+        let server_name = self.rooms.server_name();
+        self.head
+            .snapshot
+            .apply(&event, extremities, changes, server_name);
         let member = self.project_member(&event).await?;
-        self.write_event(&event, txn, member, was_aside);
+        self.write_event(&event, txn, Implied { member, delta }, was_aside);
         if let Some(redacted) = redacted {
             self.write_redacted(redacted);
         }
@@ -260,7 +272,7 @@ impl<'a> Draft<'a> {
         &mut self,
         event: &Arc<TimelineEvent>,
         txn: Option<ClientTransaction>,
-        member: Option<Member>,
+        Implied { member, delta }: Implied,
         was_aside: bool,
     ) {
         let room = self.head.snapshot.no;
@@ -269,12 +281,13 @@ impl<'a> Draft<'a> {
             pos: event.pos,
             txn,
             member: member.as_ref().map(|member| member.user.clone()),
-            shares: false,
+            shares: delta.is_some(),
         };
         let attachment = Attachment::Event {
             event: Arc::clone(event),
             snapshot: Arc::new(self.head.snapshot.clone()),
             member: member.clone().map(Arc::new),
+            delta: delta.clone().map(Arc::new),
         };
         let at = self.plan.log_with(entry, Arc::new(attachment));
         self.plan
@@ -292,6 +305,9 @@ impl<'a> Draft<'a> {
         }
         if let Some(member) = member {
             self.plan.put_stamped(&member, at);
+        }
+        if let Some(delta) = delta {
+            self.plan.put_stamped(&delta, at);
         }
     }
 

@@ -23,7 +23,7 @@ use crate::sync::{
 pub(super) type Changes = Option<Vec<(Position, Change)>>;
 
 /// How long a request waits for a commit that its user's records are already from.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A request at a moment. `now` covers nothing that `user` does not reflect, and the other way
 /// round.

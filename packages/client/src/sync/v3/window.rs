@@ -87,6 +87,7 @@ fn own_rooms(view: &View<'_>, changes: &[(Position, Change)]) -> Vec<RoomNo> {
             Change::Event {
                 room,
                 member: Some(member),
+                ..
             } if member == user => Some(*room),
             Change::Member { user: member, room } if member == user => Some(*room),
             _ => None,
