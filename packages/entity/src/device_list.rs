@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     key,
     position::Position,
+    room_no::RoomNo,
     stored::{Key, Stored},
 };
 
@@ -31,8 +32,14 @@ pub struct DeviceList {
 pub enum DeviceListState {
     /// Everything: the user is of this server.
     Local,
-    /// All of it, up to the change that it names.
-    Fresh,
+    /// All of it, up to the change that it names, for as long as a room proves that changes are
+    /// told: the user and somebody of this server have been in it without a break.
+    Fresh {
+        /// The room.
+        room: RoomNo,
+        /// The place of its newest event when the list was asked for.
+        place: i64,
+    },
     /// It may have changed since: it is to be asked for before it is used.
     Stale,
 }

@@ -15,6 +15,7 @@ use crate::{
     caller::Identities,
     config::Config,
     data_dir::DataDir,
+    e2ee::remote::RemoteLists,
     federation::{inbound::Inbound, sender::Sender, transactions::Transactions},
     key::KeyRing,
     key_backup::KeyBackups,
@@ -48,6 +49,8 @@ pub struct Services {
     pub transactions: Transactions,
     /// Sends to other homeservers what is for them.
     pub sender: Sender,
+    /// The device lists of other homeservers' users.
+    pub device_lists: RemoteLists,
     /// The signing keys of all servers.
     pub key_ring: KeyRing,
     /// Which servers rooms keep out.

@@ -1,5 +1,6 @@
 //! The repositories: one file per aggregate, each a set of reads on [`crate::Store`].
 
+mod device_list;
 mod event;
 mod member;
 mod room;

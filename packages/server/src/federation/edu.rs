@@ -1,5 +1,6 @@
-//! Ephemeral messages of other servers: typing and receipts. Whatever else there is, is ignored, and
-//! so is what has the wrong form, is about users of somebody else, or is too much.
+//! Messages of other servers that are no events: typing, receipts, and changes of device lists.
+//! Whatever else there is, is ignored, and so is what has the wrong form, is about users of somebody
+//! else, or is too much.
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#edus)
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,7 +15,10 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::room::{RoomError, Rooms, acl::ServerAcls};
+use crate::{
+    e2ee::remote::{Attention, RemoteError, RemoteLists},
+    room::{RoomError, Rooms, acl::ServerAcls},
+};
 
 /// The most bytes of one message. Those that servers make are far smaller.
 const MAX_BYTES: usize = 256 << 10;
@@ -38,22 +42,40 @@ struct RoomReceipts {
     read: BTreeMap<String, Box<RawValue>>,
 }
 
+/// This server's own database or caches fail.
+#[derive(Debug, thiserror::Error)]
+enum EduError {
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    #[error(transparent)]
+    DeviceList(#[from] RemoteError),
+}
+
 /// Takes the ephemeral messages of one transaction in.
 pub struct EduReceiver<'a> {
     rooms: &'a Rooms,
+    lists: &'a RemoteLists,
     acls: &'a ServerAcls,
     origin: &'a ServerName,
+    attention: Attention,
     receipts_left: usize,
     rooms_left: usize,
 }
 
 impl<'a> EduReceiver<'a> {
     /// For a transaction of `origin`.
-    pub fn new(rooms: &'a Rooms, acls: &'a ServerAcls, origin: &'a ServerName) -> Self {
+    pub fn new(
+        rooms: &'a Rooms,
+        lists: &'a RemoteLists,
+        acls: &'a ServerAcls,
+        origin: &'a ServerName,
+    ) -> Self {
         Self {
             rooms,
+            lists,
             acls,
             origin,
+            attention: Attention::default(),
             receipts_left: MAX_RECEIPTS,
             rooms_left: MAX_ROOMS,
         }
@@ -74,16 +96,25 @@ impl<'a> EduReceiver<'a> {
         }
     }
 
-    async fn receive_one(&mut self, edu: &RawValue) -> Result<bool, RoomError> {
+    async fn receive_one(&mut self, edu: &RawValue) -> Result<bool, EduError> {
         if edu.get().len() > MAX_BYTES {
             return Ok(false);
         }
         let Ok(Envelope { edu_type, content }) = serde_json::from_str(edu.get()) else {
             return Ok(false);
         };
+        let (lists, origin) = (self.lists, self.origin);
         match edu_type.as_str() {
-            "m.typing" => self.typing(&content).await,
-            "m.receipt" => self.receipts(&content).await,
+            "m.typing" => Ok(self.typing(&content).await?),
+            "m.receipt" => Ok(self.receipts(&content).await?),
+            "m.device_list_update" => {
+                let update = lists.receive_device_update(origin, &content, &mut self.attention);
+                Ok(update.await?)
+            }
+            "m.signing_key_update" => {
+                let update = lists.receive_signing_update(origin, &content, &mut self.attention);
+                Ok(update.await?)
+            }
             _ => Ok(false),
         }
     }

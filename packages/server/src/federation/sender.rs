@@ -18,7 +18,7 @@
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#transactions)
 
 mod audience;
-mod backoff;
+pub(crate) mod backoff;
 mod catch_up;
 mod deliver;
 mod ephemeral;

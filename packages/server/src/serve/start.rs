@@ -21,6 +21,7 @@ use crate::{
     caller::TokenState,
     config::Config,
     data_dir::{DataDir, DataDirError},
+    e2ee::remote::{RemoteDependencies, RemoteLists},
     federation::{
         inbound::{Inbound, InboundDependencies},
         sender::{Sender, SenderDependencies},
@@ -161,6 +162,14 @@ pub async fn start(
     .await?;
     check_tokens(&appservices, &users).await?;
     let sender = sender(&config, &rooms, &federation, &clock, (&tasks, &shutdown)).await?;
+    let device_lists = RemoteLists::start(RemoteDependencies {
+        store: store.clone(),
+        sync: sync.clone(),
+        federation: federation.clone(),
+        retry: config.federation.retry.clone(),
+        tasks: tasks.clone(),
+        shutdown: shutdown.clone(),
+    });
     let first_admin_token = users.first_admin_token().await?;
     let acls = Arc::new(ServerAcls::default());
     let running = (&tasks, &shutdown, &clock);
@@ -172,6 +181,7 @@ pub async fn start(
         inbound,
         federation,
         sender,
+        device_lists,
         transactions: Transactions::default(),
         key_backups,
         key_ring,

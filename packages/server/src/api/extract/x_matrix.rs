@@ -81,6 +81,7 @@ impl Proof for ServerSignatures {
                         record.set_origin(&claim.origin);
                     }
                     app.sender.note_alive(&claim.origin);
+                    app.device_lists.note_alive(&claim.origin);
                     return Ok(Origin::proven(claim.origin));
                 }
                 Err(error) => outcome = Err(error.into()),

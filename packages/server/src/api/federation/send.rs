@@ -45,7 +45,7 @@ pub async fn send(
             let (rooms, acls) = (&app.rooms, &app.acls);
             let results = app.inbound.receive(&origin, request.pdus).await;
             // After the events, which receipts may be about.
-            let edus = EduReceiver::new(rooms, acls, &origin);
+            let edus = EduReceiver::new(rooms, &app.device_lists, acls, &origin);
             edus.receive(request.edus).await;
             results
         };

@@ -6,7 +6,7 @@ use crate::config::Retry;
 
 /// The wait after so many failures: twice as long after each, within the configured bounds, and
 /// spread by `chance` (from 0 to 1) so that servers that went away together are not tried together.
-pub(super) fn wait(retry: &Retry, failures: u32, chance: f64) -> Duration {
+pub(crate) fn wait(retry: &Retry, failures: u32, chance: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(31);
     let wait = retry
         .first
