@@ -4,94 +4,36 @@
 // what the SDK's own room model shows after it has synced.
 
 import { check, finish, must, refused, until } from "./checks.mjs";
+import { login, quiet, register, seen, stamp, start, texts } from "./people.mjs";
 import assert from "node:assert/strict";
 import {
-    ClientEvent,
     Direction,
     EventTimeline,
     EventType,
     KnownMembership,
-    MatrixError,
     MsgType,
     NotificationCountType,
     Preset,
     RelationType,
-    createClient,
 } from "matrix-js-sdk";
 
 const url = process.env.MATRYX_URL;
-const password = "a password for the js sdk";
-const stamp = Date.now().toString(36);
 const MESSAGES = 40;
 
-function quiet(options) {
-    return createClient({ baseUrl: url, localTimeoutMs: 20_000, ...options });
-}
-
-async function register(username) {
-    const client = quiet({});
-    const first = await client.registerRequest({ username, password }).then(
-        () => assert.fail("registration without an auth stage succeeded"),
-        (error) => error,
-    );
-    assert.ok(first instanceof MatrixError, String(first));
-    assert.equal(first.httpStatus, 401);
-    assert.ok(first.data.flows.some((flow) => flow.stages.includes("m.login.dummy")));
-    const auth = { type: "m.login.dummy", session: first.data.session };
-    const answer = await client.registerRequest({ username, password, auth });
-    return session(answer);
-}
-
-async function login(username) {
-    const answer = await quiet({}).loginRequest({
-        type: "m.login.password",
-        identifier: { type: "m.id.user", user: username },
-        password,
-        initial_device_display_name: "interop",
-    });
-    return session(answer);
-}
-
-function session({ user_id, access_token, device_id }) {
-    assert.ok(user_id && access_token && device_id, "an answer without user, token or device");
-    return quiet({ userId: user_id, accessToken: access_token, deviceId: device_id });
-}
-
-async function start(client, options = {}) {
-    const prepared = new Promise((resolve) => {
-        client.on(ClientEvent.Sync, (state) => state === "PREPARED" && resolve(true));
-    });
-    await client.startClient({ lazyLoadMembers: true, ...options });
-    await until("first sync", () => Promise.race([prepared, settled()]));
-}
-
-function settled() {
-    return new Promise((resolve) => setTimeout(resolve, 10, false));
-}
-
-function texts(room) {
-    const events = room.getLiveTimeline().getEvents();
-    return events.filter((e) => e.getType() === EventType.RoomMessage).map((e) => e.getContent().body);
-}
-
-function seen(client, roomId, eventId) {
-    return until(`event ${eventId}`, () => client.getRoom(roomId)?.findEventById(eventId));
-}
-
-const alice = await must("register Alice through user-interactive auth", () => register(`alice-${stamp}`));
-const bob = await must("register Bob", () => register(`bob-${stamp}`));
+const alice = await must("register Alice through user-interactive auth", () => register(url, `alice-${stamp}`));
+const bob = await must("register Bob", () => register(url, `bob-${stamp}`));
 
 await check("a taken user id is refused", async () => {
     const auth = { type: "m.login.dummy" };
-    const again = quiet({}).registerRequest({ username: `bob-${stamp}`, password, auth });
+    const again = quiet(url).registerRequest({ username: `bob-${stamp}`, password: "another", auth });
     await refused(again, 400, "M_USER_IN_USE");
 });
 await check("a wrong password is refused", async () => {
     const identifier = { type: "m.id.user", user: `alice-${stamp}` };
     const wrong = { type: "m.login.password", identifier, password: "wrong" };
-    await refused(quiet({}).loginRequest(wrong), 403, "M_FORBIDDEN");
+    await refused(quiet(url).loginRequest(wrong), 403, "M_FORBIDDEN");
 });
-const alice2 = await must("log in on a second device", () => login(`alice-${stamp}`));
+const alice2 = await must("log in on a second device", () => login(url, `alice-${stamp}`));
 await check("each device has its own id", async () => {
     const [first, second] = await Promise.all([alice.whoami(), alice2.whoami()]);
     assert.equal(first.user_id, second.user_id);
@@ -211,7 +153,7 @@ await check("two devices syncing at once see the same messages in the same order
     assert.deepEqual(shown[1], bodies);
 });
 await check("paginate a new device back to the room's beginning", async () => {
-    const bob2 = await login(`bob-${stamp}`);
+    const bob2 = await login(url, `bob-${stamp}`);
     await start(bob2, { initialSyncLimit: 5 });
     const room = await until("room", () => bob2.getRoom(roomId));
     const timeline = room.getLiveTimeline();
@@ -273,7 +215,7 @@ await check("log out ends one device and not the other", async () => {
     alice2.stopClient();
     const token = alice2.getAccessToken();
     await alice2.logout(true);
-    const ended = quiet({ userId: alice.getUserId(), accessToken: token, deviceId: "gone" });
+    const ended = quiet(url, { userId: alice.getUserId(), accessToken: token, deviceId: "gone" });
     await refused(ended.whoami(), 401, "M_UNKNOWN_TOKEN");
     const { devices } = await alice.getDevices();
     assert.ok(devices.every((device) => device.device_id !== alice2.getDeviceId()));

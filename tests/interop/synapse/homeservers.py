@@ -273,6 +273,7 @@ class Synapse(Homeserver):
                 "destination_min_retry_interval": "1s",
                 "destination_max_retry_interval": "5s",
             },
+            "experimental_features": {"msc3814_enabled": True},
             "caches": {"sync_response_cache_duration": "0s"},
             "rc_message": generous,
             "rc_registration": generous,
