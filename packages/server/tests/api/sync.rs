@@ -1,5 +1,6 @@
 //! `GET /sync`
 
+mod device_lists;
 mod parameters;
 mod unread;
 
