@@ -22,6 +22,7 @@ mod query;
 mod resident;
 mod rotation;
 mod sender;
+mod sharing;
 mod stranger;
 mod third_party;
 mod together;

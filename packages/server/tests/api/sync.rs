@@ -1,6 +1,6 @@
 //! `GET /sync`
 
-mod device_lists;
+pub(crate) mod device_lists;
 mod parameters;
 mod unread;
 

@@ -81,7 +81,7 @@ impl<'a> Seen<'a> {
     }
 }
 
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+pub(super) async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     let wait = async {
         while !holds().await {
             sleep(Duration::from_millis(20)).await;
@@ -103,7 +103,7 @@ async fn until_same(views: &[&Seen<'_>]) {
     until("the same state", same).await;
 }
 
-async fn join(user: &TestUser, room: &str, via: &Peer) -> Answer {
+pub(super) async fn join(user: &TestUser, room: &str, via: &Peer) -> Answer {
     let path = format!("/_matrix/client/v3/join/{}", encode(room));
     let request = user.post(&path).query("via", via.name.as_str());
     request.json(&json!({})).send().await
@@ -124,7 +124,7 @@ async fn list_of(user: &TestUser, room: &str) -> Option<&'static str> {
         .find(|list| sync["rooms"][list][room].is_object())
 }
 
-async fn two() -> (Peer, Peer, TestUser, TestUser) {
+pub(super) async fn two() -> (Peer, Peer, TestUser, TestUser) {
     let (here, there) = tokio::join!(
         Peer::start(),
         Peer::start_at("localhost", |builder| builder)

@@ -20,7 +20,10 @@ use ruma::{
 use serde_json::{Value, json};
 
 use super::{bodies, room_path};
-use crate::support::{TestServer, TestUser};
+use crate::{
+    support::{TestServer, TestUser},
+    sync::device_lists::{Told, changed, left, now, told},
+};
 
 /// A server that nobody runs, with a user who writes events by hand.
 struct Elsewhere {
@@ -245,6 +248,41 @@ async fn states_that_differ_are_resolved_and_clients_are_told() {
         scene.alice.say(&scene.room, "on top").await;
         scene.same_after_restart().await;
         assert_eq!(scene.state("m.room.topic").await, held);
+    }
+}
+
+#[tokio::test]
+async fn whom_a_resolution_puts_out_shares_nothing_any_more() {
+    for version in ["10", "12"] {
+        let mut scene = Scene::new(version).await;
+        let mut power = scene.state("m.room.power_levels").await;
+        power["users"]["@eve:elsewhere.test"] = json!(50);
+        scene.put_state("m.room.power_levels", "", &power).await;
+        let content = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+        scene.put_state("m.room.encryption", "", &content).await;
+        let alone = now(&scene.alice).await;
+        let fork = scene.now().await;
+        let carol = scene.server.register("carol").await;
+        carol.join(&scene.room).await;
+        let (news, together) = told(&scene.alice, &alone).await;
+        assert_eq!(news, changed(&[&carol]));
+        let by_carol = now(&carol).await;
+        // Where eve stood nobody had come in, and from there on nobody may.
+        let closed = json!({ "join_rule": "invite" });
+        let closed = scene.eve.state(&fork, "m.room.join_rules", "", closed);
+        scene.accepted(&closed).await;
+        assert!(
+            !scene
+                .now()
+                .await
+                .local_joined
+                .iter()
+                .any(|user| *user == carol.id)
+        );
+        assert_eq!(told(&scene.alice, &together).await.0, left(&[&carol]));
+        let (news, _) = told(&carol, &by_carol).await;
+        let others = Told::default().and_left(["@eve:elsewhere.test", &scene.alice.id]);
+        assert_eq!(news, others);
     }
 }
 

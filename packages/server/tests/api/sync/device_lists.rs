@@ -29,6 +29,21 @@ impl Told {
     }
 }
 
+impl Told {
+    /// Those left as well.
+    pub(crate) fn and_left<'a>(mut self, users: impl IntoIterator<Item = &'a str>) -> Self {
+        self.left.extend(users.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Both.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.changed.extend(other.changed);
+        self.left.extend(other.left);
+        self
+    }
+}
+
 /// These changed.
 pub(crate) fn changed(users: &[&TestUser]) -> Told {
     Told {
@@ -74,7 +89,7 @@ pub(crate) async fn encrypted_room(user: &TestUser) -> String {
     user.create_room(body).await
 }
 
-async fn encrypt(user: &TestUser, room: &str) {
+pub(crate) async fn encrypt(user: &TestUser, room: &str) {
     let path = format!(
         "/_matrix/client/v3/rooms/{}/state/m.room.encryption",
         encode(room)
@@ -121,11 +136,7 @@ async fn who_comes_into_an_encrypted_room_is_news_and_who_goes_is_too() {
     assert_eq!(told(&alice, &without).await.0, Told::default());
     // From before bob came, nothing is left of him but that he was here.
     let (news, _) = told(&alice, &alone).await;
-    let both = Told {
-        changed: changed(&[&carol]).changed,
-        left: left(&[&bob]).left,
-    };
-    assert_eq!(news, both);
+    assert_eq!(news, changed(&[&carol]).and(left(&[&bob])));
 }
 
 #[tokio::test]
