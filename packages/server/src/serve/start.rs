@@ -135,73 +135,141 @@ pub async fn start(
     let pair = Arc::new(key.pair);
     let federation = federation(&config, &pair, &clock)?;
     let key_ring = key_ring(&config, &store, &federation, &pair, &clock).await?;
-    let rooms = Rooms::new(RoomDependencies {
-        store: store.clone(),
-        sync: sync.clone(),
-        signer: Arc::new(EventSigner::new(config.server_name.clone(), pair)),
-        clock: Arc::clone(&clock),
-        default_version: config.default_room_version.clone(),
-        federation: federation.clone(),
-        key_ring: key_ring.clone(),
-        tasks: tasks.clone(),
-    });
+    let base = Base {
+        config,
+        store,
+        sync,
+        federation,
+        key_ring,
+        clock,
+        tasks,
+        shutdown,
+    };
+    let rooms = base.rooms(pair);
     rooms.resume_joins().await?;
-    let key_backups = KeyBackups::new(store.clone(), tasks.clone());
-    let users = Users::start(UserDependencies {
-        config: Arc::clone(&config),
-        store: store.clone(),
-        sync: sync.clone(),
-        rooms: Arc::new(AccountRooms(rooms.clone())),
-        key_backups: key_backups.clone(),
-        federation: federation.clone(),
-        appservices: appservices.clone(),
-        clock: Arc::clone(&clock),
-        tasks: tasks.clone(),
-        shutdown: shutdown.clone(),
-    })
-    .await?;
+    let key_backups = KeyBackups::new(base.store.clone(), base.tasks.clone());
+    let users = base.users(&rooms, &key_backups, &appservices).await?;
     check_tokens(&appservices, &users).await?;
-    let sender = sender(&config, &rooms, &federation, &clock, (&tasks, &shutdown)).await?;
-    let device_lists = RemoteLists::start(RemoteDependencies {
-        store: store.clone(),
-        sync: sync.clone(),
-        federation: federation.clone(),
-        retry: config.federation.retry.clone(),
-        tasks: tasks.clone(),
-        shutdown: shutdown.clone(),
-    });
+    let sender = base.sender().await?;
+    let device_lists = base.device_lists();
     let first_admin_token = users.first_admin_token().await?;
     let acls = Arc::new(ServerAcls::default());
-    let running = (&tasks, &shutdown, &clock);
-    let inbound = inbound(&rooms, &key_ring, &federation, &acls, running).await?;
+    let inbound = base.inbound(&rooms, &acls).await?;
     let app = App::new(Services {
-        rate_limits: RateLimits::new(config.rate_limit.clone(), Arc::clone(&clock)),
+        rate_limits: RateLimits::new(base.config.rate_limit.clone(), Arc::clone(&base.clock)),
         request_ids: RequestIds::new(rand::random()),
         acls,
         inbound,
-        federation,
+        federation: base.federation,
         sender,
         device_lists,
         transactions: Transactions::default(),
         key_backups,
-        key_ring,
+        key_ring: base.key_ring,
         tokens: Arc::new(users.clone()),
-        config,
+        config: base.config,
         data_dir,
-        store,
-        sync,
+        store: base.store,
+        sync: base.sync,
         rooms,
         users,
-        clock,
+        clock: base.clock,
         appservices,
         metrics: Some(telemetry),
-        tasks,
-        shutdown,
+        tasks: base.tasks,
+        shutdown: base.shutdown,
     });
     Ok(Started {
         app,
         first_admin_token,
     })
+}
+
+/// What the domain's services rest on.
+struct Base {
+    config: Arc<Config>,
+    store: Store,
+    sync: SyncEngine,
+    federation: Federation,
+    key_ring: KeyRing,
+    clock: Arc<dyn Clock>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Base {
+    fn rooms(&self, pair: Arc<Ed25519KeyPair>) -> Rooms {
+        let signer = EventSigner::new(self.config.server_name.clone(), pair);
+        Rooms::new(RoomDependencies {
+            store: self.store.clone(),
+            sync: self.sync.clone(),
+            signer: Arc::new(signer),
+            clock: Arc::clone(&self.clock),
+            default_version: self.config.default_room_version.clone(),
+            federation: self.federation.clone(),
+            key_ring: self.key_ring.clone(),
+            tasks: self.tasks.clone(),
+        })
+    }
+
+    async fn users(
+        &self,
+        rooms: &Rooms,
+        key_backups: &KeyBackups,
+        appservices: &Appservices,
+    ) -> Result<Users, UserError> {
+        Users::start(UserDependencies {
+            config: Arc::clone(&self.config),
+            store: self.store.clone(),
+            sync: self.sync.clone(),
+            rooms: Arc::new(AccountRooms(rooms.clone())),
+            key_backups: key_backups.clone(),
+            federation: self.federation.clone(),
+            appservices: appservices.clone(),
+            clock: Arc::clone(&self.clock),
+            tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
+        })
+        .await
+    }
+
+    async fn sender(&self) -> Result<Sender, StoreError> {
+        Sender::start(SenderDependencies {
+            store: self.store.clone(),
+            sync: self.sync.clone(),
+            federation: self.federation.clone(),
+            clock: Arc::clone(&self.clock),
+            retry: self.config.federation.retry.clone(),
+            tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
+        })
+        .await
+    }
+
+    fn device_lists(&self) -> RemoteLists {
+        RemoteLists::start(RemoteDependencies {
+            store: self.store.clone(),
+            sync: self.sync.clone(),
+            federation: self.federation.clone(),
+            retry: self.config.federation.retry.clone(),
+            tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
+        })
+    }
+
+    /// What takes in the events of other servers.
+    async fn inbound(&self, rooms: &Rooms, acls: &Arc<ServerAcls>) -> Result<Inbound, StoreError> {
+        Inbound::start(InboundDependencies {
+            rooms: rooms.clone(),
+            key_ring: self.key_ring.clone(),
+            acls: Arc::clone(acls),
+            federation: self.federation.clone(),
+            clock: Arc::clone(&self.clock),
+            tasks: self.tasks.clone(),
+            shutdown: self.shutdown.clone(),
+        })
+        .await
+    }
 }
 
 fn load_appservices(config: &Config) -> Result<Appservices, RegistrationError> {
@@ -271,51 +339,12 @@ async fn key_ring(
     }))
 }
 
-/// What takes in the events of other servers.
-async fn inbound(
-    rooms: &Rooms,
-    key_ring: &KeyRing,
-    federation: &Federation,
-    acls: &Arc<ServerAcls>,
-    (tasks, shutdown, clock): (&TaskTracker, &CancellationToken, &Arc<dyn Clock>),
-) -> Result<Inbound, StoreError> {
-    Inbound::start(InboundDependencies {
-        rooms: rooms.clone(),
-        key_ring: key_ring.clone(),
-        acls: Arc::clone(acls),
-        federation: federation.clone(),
-        clock: Arc::clone(clock),
-        tasks: tasks.clone(),
-        shutdown: shutdown.clone(),
-    })
-    .await
-}
-
 fn sync_options(config: &Config) -> SyncOptions {
     let mut options = SyncOptions::new(config.server_name.clone());
     options.room_bytes = config.cache.rooms.as_bytes();
     options.user_bytes = config.cache.users.as_bytes();
     options.receipt_bytes = config.cache.receipts.as_bytes();
     options
-}
-
-async fn sender(
-    config: &Config,
-    rooms: &Rooms,
-    federation: &Federation,
-    clock: &Arc<dyn Clock>,
-    (tasks, shutdown): (&TaskTracker, &CancellationToken),
-) -> Result<Sender, StoreError> {
-    let deps = SenderDependencies {
-        store: rooms.store().clone(),
-        sync: rooms.sync().clone(),
-        federation: federation.clone(),
-        clock: Arc::clone(clock),
-        retry: config.federation.retry.clone(),
-        tasks: tasks.clone(),
-        shutdown: shutdown.clone(),
-    };
-    Sender::start(deps).await
 }
 
 /// Runs what follows the log of changes and keeps it short.
