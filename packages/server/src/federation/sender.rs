@@ -12,15 +12,19 @@
 //! all others have everything, written every few seconds. Whatever came after it is sent again, which
 //! the other servers recognize by the events' ids.
 //!
-//! Messages that must not get lost though they are no events (to devices, of changed device lists)
-//! belong into [`Shared::next`] and [`catch_up`], beside the events of a batch, from a log and a
-//! position of their own; the rest of the sender does not care what a batch consists of.
+//! Changes of device lists ([`device_lists`]) go the way of events: which lists are to be told of
+//! waits in the outboxes or is found in the log again; what is to be told is read when it leaves.
+//!
+//! Other messages that must not get lost though they are no events (to devices) belong into
+//! [`Shared::next`] and [`catch_up`], beside the events of a batch, from a log and a position of
+//! their own; the rest of the sender does not care what a batch consists of.
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#transactions)
 
 mod audience;
 pub(crate) mod backoff;
 mod catch_up;
 mod deliver;
+mod device_lists;
 mod ephemeral;
 mod follow;
 mod outbox;
@@ -72,6 +76,8 @@ pub struct SenderDependencies {
     pub clock: Arc<dyn Clock>,
     /// How long a server that fails is left alone.
     pub retry: Retry,
+    /// Are other servers told what users call their devices?
+    pub device_names: bool,
     /// Runs the sender's tasks.
     pub tasks: TaskTracker,
     /// Fires when the server stops.
@@ -110,6 +116,8 @@ enum SenderError {
     Sync(#[from] SyncError),
     #[error(transparent)]
     Malformed(#[from] MalformedPdu),
+    #[error("stored keys cannot be read")]
+    Keys(#[from] serde_json::Error),
 }
 
 /// What the tasks of the sender share.

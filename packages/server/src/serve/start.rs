@@ -240,6 +240,7 @@ impl Base {
             federation: self.federation.clone(),
             clock: Arc::clone(&self.clock),
             retry: self.config.federation.retry.clone(),
+            device_names: self.config.federation.allow_device_names,
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
         })

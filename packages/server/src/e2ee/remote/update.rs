@@ -255,27 +255,31 @@ impl RemoteLists {
     }
 }
 
-/// The keys that an update changes; none if it is not to be believed.
+/// The keys that an update changes; none if it changes none, or is not to be believed.
 fn cross_signing(update: &SigningKeyUpdateContent, held: &[CrossSigningKey]) -> Option<Plan> {
     let user = &update.user_id;
     let of = |usage| held.iter().find(move |key| key.usage == usage);
-    let key = |usage, json| CrossSigningKey {
-        user: user.clone(),
-        usage,
-        json,
+    let keep = |plan: &mut Plan, usage, json: &str| {
+        if of(usage).is_none_or(|held| held.json != json) {
+            plan.put(&CrossSigningKey {
+                user: user.clone(),
+                usage,
+                json: json.to_owned(),
+            });
+        }
     };
     let mut plan = Plan::new();
     let master = match &update.master_key {
         Some(master) => {
-            let master = check::master_key(user, master.json().get())?;
-            plan.put(&key(CrossSigningUsage::Master, master.clone()));
-            master
+            let json = check::master_key(user, master.json().get())?;
+            keep(&mut plan, CrossSigningUsage::Master, &json);
+            json
         }
         None => of(CrossSigningUsage::Master)?.json.clone(),
     };
     if let Some(own) = &update.self_signing_key {
         let own = check::self_signing_key(user, own.json().get(), &master)?;
-        plan.put(&key(CrossSigningUsage::SelfSigning, own));
+        keep(&mut plan, CrossSigningUsage::SelfSigning, &own);
     } else if let Some(own) = of(CrossSigningUsage::SelfSigning)
         && check::self_signing_key(user, &own.json, &master).is_none()
     {

@@ -13,12 +13,13 @@ use matryx_entity::{
     event::EventRow, key, log::LogEntry, pdu::Pdu, position::Position, room_no::RoomNo,
     room_snapshot::RoomSnapshot, stored::Key, timeline::TimelineEvent,
 };
-use ruma::{OwnedServerName, ServerName, UserId, events::StateEventType};
+use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId, events::StateEventType};
 
 use super::{
     SenderError, Shared,
     audience::Reason,
     deliver::Failure,
+    device_lists::{self, ListChange, ListChanges},
     follow::News,
     outbox::{Batch, Refused},
     reach::Reach,
@@ -46,13 +47,22 @@ pub(super) struct Tour {
     rooms: Vec<(RoomNo, i64)>,
     /// Events that were found and have not arrived.
     found: VecDeque<Arc<Pdu>>,
+    /// Device lists of which the server is told last.
+    lists: ListChanges,
 }
 
 /// What is to be sent next from the log.
 struct Step {
     pdus: Vec<Arc<Pdu>>,
+    lists: ListChanges,
     /// Where the server is when it has these.
     reach: Reach,
+}
+
+/// What an entry of the log asks to be sent.
+enum Missed {
+    Event(Box<EventRow>, Reason),
+    List(OwnedUserId, ListChange),
 }
 
 impl Shared {
@@ -62,7 +72,7 @@ impl Shared {
         server: &OwnedServerName,
         tour: &mut Option<Tour>,
     ) -> Result<(), SenderError> {
-        let (from, target, limit, has_failed) = {
+        let (from, target, limit, is_careful, has_failed) = {
             let state = self.state.lock();
             let Some(outbox) = state.outboxes.get(server) else {
                 return Ok(());
@@ -70,57 +80,93 @@ impl Shared {
             let Some(lag) = &outbox.lag else {
                 return Ok(());
             };
-            let target = state.dispatched.clone();
             (
                 lag.delivered.clone(),
-                target,
+                state.dispatched.clone(),
                 outbox.limit(),
+                outbox.is_careful(),
                 lag.failures > 0,
             )
         };
         // A server that does not answer yet is not worth the long way.
         if tour.is_none() && !has_failed && target.distance_from(&from) > MAX_REPLAY {
-            *tour = Some(self.survey(&from, &target).await?);
+            *tour = Some(self.survey(server, &from, &target).await?);
         }
         let step = match tour {
             Some(tour) => Some(self.next_of_tour(server, &from, tour, limit).await?),
             None => self.replay(server, &from, &target, limit).await?,
         };
         let Some(step) = step else {
-            *tour = Some(self.survey(&from, &target).await?);
+            *tour = Some(self.survey(server, &from, &target).await?);
             return Ok(());
         };
-        let edus = {
-            let mut state = self.state.lock();
-            let outbox = state.outboxes.get_mut(server);
-            outbox.map(|outbox| outbox.ephemeral.take())
-        };
-        let batch = Batch {
-            pdus: step.pdus,
-            edus: edus.unwrap_or_default(),
-        };
-        if batch.is_empty() {
+        let (pdus, is_last) = (step.pdus.len(), !step.lists.is_empty());
+        let mut batches = Vec::new();
+        for batch in self.batches(server, step.pdus, step.lists, is_careful) {
+            let matters = !batch.pdus.is_empty() || !batch.lists.is_empty();
+            batches.push((self.complete(batch).await?, matters));
+        }
+        // There may be nothing to tell of a list.
+        batches.retain(|(batch, _)| !batch.is_empty());
+        if batches.is_empty() {
             *tour = None;
             return self.reached(server, step.reach).await;
         }
+        for (batch, matters) in batches {
+            if !self.send_missed(server, batch, matters).await {
+                return Ok(());
+            }
+        }
+        if let Some(tour) = tour {
+            tour.found.drain(..pdus.min(tour.found.len()));
+            if is_last {
+                tour.lists.clear();
+            }
+        }
+        self.progressed(server, step.reach).await
+    }
+
+    /// The transactions of one step.
+    fn batches(
+        &self,
+        server: &ServerName,
+        pdus: Vec<Arc<Pdu>>,
+        mut lists: ListChanges,
+        is_careful: bool,
+    ) -> Vec<Batch> {
+        let mut first = Batch {
+            pdus,
+            ..Batch::default()
+        };
+        if !is_careful || first.pdus.is_empty() {
+            first.lists = device_lists::take(&mut lists);
+        }
+        if let Some(outbox) = self.state.lock().outboxes.get_mut(server) {
+            first.edus = outbox.ephemeral.take();
+        }
+        let mut batches = vec![first];
+        while !lists.is_empty() {
+            batches.push(Batch {
+                lists: device_lists::take(&mut lists),
+                ..Batch::default()
+            });
+        }
+        batches
+    }
+
+    /// Sends a transaction of what a server missed. Is it done with?
+    async fn send_missed(&self, server: &OwnedServerName, batch: Batch, matters: bool) -> bool {
         let (pdus, edus) = (batch.pdus.len(), batch.edus.len());
-        let arrived = match self.transmit(server, batch).await {
+        match self.transmit(server, batch).await {
             Ok(()) => true,
             Err(Failure::Refused(error)) => {
                 self.refused(server, pdus, edus, &error) == Refused::GiveUp
             }
             Err(Failure::Failed(error)) => {
-                self.failed(server, pdus, &error).await;
+                self.failed(server, matters, &error).await;
                 false
             }
-        };
-        if arrived {
-            if let Some(tour) = tour {
-                tour.found.drain(..pdus.min(tour.found.len()));
-            }
-            self.progressed(server, step.reach).await?;
         }
-        Ok(())
     }
 
     /// A transaction arrived: the server has everything up to here.
@@ -185,9 +231,10 @@ impl Shared {
     ) -> Result<Option<Step>, SenderError> {
         let mut reach = from.clone();
         let mut pdus = Vec::new();
+        let mut lists = ListChanges::new();
         for end in target.positions() {
             let node = end.node;
-            while reach.seq(node) < end.seq && pdus.is_empty() {
+            while reach.seq(node) < end.seq && pdus.is_empty() && lists.is_empty() {
                 let first = reach.seq(node) + 1;
                 let last = end.seq.min(first + ROUND - 1);
                 let entries = self.deps.store.log_range(node, first, last).await?;
@@ -195,50 +242,84 @@ impl Shared {
                     return Ok(None);
                 }
                 reach.advance(Position { node, seq: last });
-                for (at, row, reason) in self.events_of(entries).await? {
+                for (at, missed) in self.missed(entries).await? {
                     if pdus.len() == limit {
                         reach.end_before(at);
                         break;
                     }
-                    let Some(room) = self.deps.sync.room(row.room).await? else {
-                        continue;
-                    };
-                    let event = TimelineEvent::from_row(row, &room.room_id)?;
-                    if self.is_for(&room, &event, reason, server).await? {
-                        pdus.push(Arc::clone(&event.pdu));
+                    match missed {
+                        Missed::List(user, change) => {
+                            if self.servers_with(&user).await?.contains(server) {
+                                device_lists::add(&mut lists, user, change);
+                            }
+                        }
+                        Missed::Event(row, reason) => {
+                            let Some(room) = self.deps.sync.room(row.room).await? else {
+                                continue;
+                            };
+                            let event = TimelineEvent::from_row(*row, &room.room_id)?;
+                            if reason == Reason::Ours {
+                                let mut told = self.introductions(&room, &event).await?;
+                                for user in told.remove(server).into_iter().flatten() {
+                                    device_lists::add(&mut lists, user, ListChange::Whole);
+                                }
+                            }
+                            if self.is_for(&room, &event, reason, server).await? {
+                                pdus.push(Arc::clone(&event.pdu));
+                            }
+                        }
                     }
                 }
             }
         }
-        Ok(Some(Step { pdus, reach }))
+        Ok(Some(Step { pdus, lists, reach }))
     }
 
-    /// The events that entries of the log ask to be sent, with one query.
-    async fn events_of(
+    /// What entries of the log ask to be sent; all events with one query.
+    async fn missed(
         &self,
         entries: Vec<(Position, LogEntry)>,
-    ) -> Result<Vec<(Position, EventRow, Reason)>, SenderError> {
-        let mut wanted = Vec::new();
-        for (at, entry) in entries {
-            if let Some(News::Event(room, place, reason)) = News::of(&entry, &self.server_name) {
-                wanted.push((at, room, place, reason));
+    ) -> Result<Vec<(Position, Missed)>, SenderError> {
+        let news = entries
+            .into_iter()
+            .filter_map(|(at, entry)| Some((at, News::of(&entry, &self.server_name)?)));
+        let news: Vec<(Position, News)> = news.collect();
+        let keys = news.iter().filter_map(|(_, news)| match news {
+            News::Event(room, place, _) => Some(key![*room, *place]),
+            _ => None,
+        });
+        let keys: Vec<Key> = keys.collect();
+        let rows: Vec<Option<EventRow>> = self.deps.store.get_many(&keys).await?;
+        let mut rows = rows.into_iter();
+        let mut missed = Vec::with_capacity(news.len());
+        for (at, news) in news {
+            match news {
+                News::Event(_, _, reason) => {
+                    let row = rows.next().flatten().filter(|row| self.counts(row, reason));
+                    missed.extend(row.map(|row| (at, Missed::Event(Box::new(row), reason))));
+                }
+                News::DeviceList(user, change) => missed.push((at, Missed::List(user, change))),
+                News::Receipt(..) => {}
             }
         }
-        let keys: Vec<Key> = wanted
-            .iter()
-            .map(|(_, room, place, _)| key![*room, *place])
-            .collect();
-        let rows: Vec<Option<EventRow>> = self.deps.store.get_many(&keys).await?;
-        let events = wanted.into_iter().zip(rows);
-        let is_ours = |row: &EventRow| row.sender.server_name() == self.server_name;
-        Ok(events
-            .filter_map(|((at, _, _, reason), row)| Some((at, row?, reason)))
-            .filter(|(_, row, reason)| is_ours(row) == (*reason == Reason::Ours))
-            .collect())
+        Ok(missed)
+    }
+
+    /// Can an event be for other servers, or let somebody into its room?
+    fn counts(&self, row: &EventRow, reason: Reason) -> bool {
+        let is_ours = row.sender.server_name() == self.server_name;
+        let member = StateEventType::RoomMember.to_string();
+        let lets_in = || row.kind == member || row.delta.is_some();
+        is_ours == (reason == Reason::Ours) || (reason == Reason::Ours && lets_in())
     }
 
     /// The rooms with news between two moments; all rooms, if the log does not reach back that far.
-    async fn survey(&self, from: &Reach, until: &Reach) -> Result<Tour, SenderError> {
+    async fn survey(
+        &self,
+        server: &ServerName,
+        from: &Reach,
+        until: &Reach,
+    ) -> Result<Tour, SenderError> {
         let mut rooms: BTreeMap<RoomNo, i64> = BTreeMap::new();
         let mut is_whole = true;
         for end in until.positions() {
@@ -268,7 +349,24 @@ impl Shared {
             until: until.clone(),
             rooms,
             found: VecDeque::new(),
+            lists: self.lists_since(server, from).await?,
         })
+    }
+
+    /// The lists of users who share a room with a server that have changed since a moment.
+    async fn lists_since(
+        &self,
+        server: &ServerName,
+        from: &Reach,
+    ) -> Result<ListChanges, SenderError> {
+        let mut lists = ListChanges::new();
+        for list in self.deps.store.local_device_lists().await? {
+            let is_new = list.at.seq > from.seq(list.at.node);
+            if is_new && self.servers_with(&list.user).await?.contains(server) {
+                lists.insert(list.user, ListChange::Whole);
+            }
+        }
+        Ok(lists)
     }
 
     async fn next_of_tour(
@@ -284,15 +382,26 @@ impl Shared {
             if let Some(room) = self.deps.sync.room(room).await? {
                 let newest = self.newest_for(server, &room, since).await?;
                 tour.found.extend(newest);
+                for user in self.introductions_since(&room, server, since) {
+                    tour.lists.insert(user.clone(), ListChange::Whole);
+                }
             }
             tour.rooms.pop();
         }
         let pdus: Vec<_> = tour.found.iter().take(limit).cloned().collect();
         let is_last = tour.rooms.is_empty() && pdus.len() == tour.found.len();
-        let reach = if is_last { &tour.until } else { from };
-        Ok(Step {
-            pdus,
-            reach: reach.clone(),
+        Ok(if is_last {
+            Step {
+                pdus,
+                lists: tour.lists.clone(),
+                reach: tour.until.clone(),
+            }
+        } else {
+            Step {
+                pdus,
+                lists: ListChanges::new(),
+                reach: from.clone(),
+            }
         })
     }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Shared, backoff,
+    SenderError, Shared, backoff,
     catch_up::Tour,
     outbox::{Batch, Refused},
 };
@@ -68,7 +68,16 @@ impl Shared {
                         () = bell.notified() => {}
                     }
                 }
-                Next::Send(batch) => self.send(server, batch).await,
+                Next::Send(batch) => match self.complete(batch).await {
+                    Ok(batch) => self.send(server, batch).await,
+                    Err(error) => {
+                        tracing::warn!(%server, %error, "cannot read what is to be sent");
+                        if let Some(outbox) = self.state.lock().outboxes.get_mut(server) {
+                            outbox.put_back();
+                        }
+                        sleep(RETRY).await;
+                    }
+                },
                 Next::CatchUp => {
                     if let Err(error) = self.catch_up(server, &mut tour).await {
                         tracing::warn!(%server, %error, "cannot read what is to be sent");
@@ -98,8 +107,22 @@ impl Shared {
         Next::Send(outbox.next())
     }
 
+    /// Finds out what there is to tell of device lists.
+    pub(super) async fn complete(&self, mut batch: Batch) -> Result<Batch, SenderError> {
+        let edus = self.list_edus(&std::mem::take(&mut batch.lists)).await?;
+        batch.edus.splice(..0, edus);
+        Ok(batch)
+    }
+
     async fn send(&self, server: &OwnedServerName, batch: Batch) {
         let (pdus, edus) = (batch.pdus.len(), batch.edus.len());
+        if batch.is_empty() {
+            // All of it was about lists that are none.
+            if let Some(outbox) = self.state.lock().outboxes.get_mut(server) {
+                outbox.arrived(0);
+            }
+            return;
+        }
         match self.transmit(server, batch).await {
             Ok(()) => {
                 let mut state = self.state.lock();
@@ -110,7 +133,7 @@ impl Shared {
             Err(Failure::Refused(error)) => {
                 self.refused(server, pdus, edus, &error);
             }
-            Err(Failure::Failed(error)) => self.failed(server, pdus, &error).await,
+            Err(Failure::Failed(error)) => self.failed(server, pdus > 0, &error).await,
         }
     }
 
@@ -131,11 +154,12 @@ impl Shared {
         }
     }
 
-    /// Notes that a server can't be reached now, and when to try it again.
+    /// Notes that a server can't be reached now, and when to try it again. `matters` says that
+    /// something was on its way that must not get lost.
     pub(super) async fn failed(
         &self,
         server: &OwnedServerName,
-        pdus: usize,
+        matters: bool,
         error: &FederationError,
     ) {
         let reason = causes(error);
@@ -147,7 +171,7 @@ impl Shared {
                 return;
             };
             outbox.ephemeral.put_back();
-            let waits = pdus > 0 || outbox.queued() > 0;
+            let waits = matters || outbox.waits();
             outbox.fall_behind(&state.dispatched, time);
             let Some(lag) = &mut outbox.lag else { return };
             lag.failures = lag.failures.saturating_add(1);

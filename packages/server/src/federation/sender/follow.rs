@@ -3,16 +3,21 @@
 //! The sync engine tells of every entry that it has applied, in memory. When that was too much, or
 //! came with a gap, and after every start, the entries are read from the log instead.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use matryx_entity::{
     log::LogEntry, position::Position, room_no::RoomNo, room_snapshot::RoomSnapshot,
 };
-use ruma::{OwnedUserId, ServerName, UserId, events::receipt::ReceiptType};
+use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId, events::receipt::ReceiptType};
 
 use super::{
-    SenderError, Shared,
+    SenderError, Shared, State,
     audience::Reason,
+    device_lists::ListChange,
     ephemeral::{Ephemeral, ReadUpTo},
     outbox::Queued,
     reach::Reach,
@@ -45,6 +50,7 @@ pub(super) struct Feed {
 pub(super) enum News {
     Event(RoomNo, i64, Reason),
     Receipt(RoomNo, OwnedUserId, Option<String>),
+    DeviceList(OwnedUserId, ListChange),
 }
 
 impl News {
@@ -59,6 +65,14 @@ impl News {
                 thread,
             } if user.server_name() == local && *kind == ReceiptType::Read.to_string() => {
                 Some(Self::Receipt(*room, user.clone(), thread.clone()))
+            }
+            LogEntry::Device {
+                user,
+                devices,
+                cross_signing,
+            } if user.server_name() == local => {
+                let change = ListChange::part(devices, *cross_signing);
+                Some(Self::DeviceList(user.clone(), change))
             }
             _ => None,
         }
@@ -197,6 +211,7 @@ impl Shared {
             News::Receipt(room, user, thread) => {
                 self.dispatch_receipt(*room, user, thread.as_deref()).await
             }
+            News::DeviceList(user, change) => self.dispatch_list(at, user, change).await,
         }
     }
 
@@ -214,6 +229,11 @@ impl Shared {
             return Ok(());
         };
         let audience = self.audience(&room, &event, reason).await?;
+        let introductions = match reason {
+            Reason::Ours => self.introductions(&room, &event).await?,
+            // They came with the event's own entry.
+            Reason::Forward => BTreeMap::new(),
+        };
         let time = self.deps.clock.now();
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -225,8 +245,44 @@ impl Shared {
             outbox.push(Queued { at, pdu }, &state.dispatched, time);
             self.ensure_task(state, server);
         }
+        for (server, users) in introductions {
+            let lists = users.into_iter().map(|user| (user, ListChange::Whole));
+            self.push_lists(state, at, &server, lists);
+        }
         state.dispatched.advance(at);
         Ok(())
+    }
+
+    async fn dispatch_list(
+        self: &Arc<Self>,
+        at: Position,
+        user: &OwnedUserId,
+        change: &ListChange,
+    ) -> Result<(), SenderError> {
+        let servers = self.servers_with(user).await?;
+        let mut state = self.state.lock();
+        for server in servers {
+            let list = (user.clone(), change.clone());
+            self.push_lists(&mut state, at, &server, std::iter::once(list));
+        }
+        // As with an event.
+        state.dispatched.advance(at);
+        Ok(())
+    }
+
+    fn push_lists(
+        self: &Arc<Self>,
+        state: &mut State,
+        at: Position,
+        server: &OwnedServerName,
+        lists: impl Iterator<Item = (OwnedUserId, ListChange)>,
+    ) {
+        let time = self.deps.clock.now();
+        let outbox = state.outboxes.entry(server.clone()).or_default();
+        for (user, change) in lists {
+            outbox.push_list((at, user, change), &state.dispatched, time);
+        }
+        self.ensure_task(state, server);
     }
 
     async fn dispatch_receipt(

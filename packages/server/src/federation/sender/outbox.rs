@@ -3,10 +3,16 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use matryx_entity::{destination::Destination, pdu::Pdu, position::Position};
-use ruma::{MilliSecondsSinceUnixEpoch, api::federation::transactions::edu::Edu, serde::Raw};
+use ruma::{
+    MilliSecondsSinceUnixEpoch, OwnedUserId, api::federation::transactions::edu::Edu, serde::Raw,
+};
 use tokio::{sync::Notify, time::Instant};
 
-use super::{ephemeral::Ephemeral, reach::Reach};
+use super::{
+    device_lists::{self, ListChange, ListChanges, Lists},
+    ephemeral::Ephemeral,
+    reach::Reach,
+};
 
 /// The most events of a transaction.
 /// [Spec](https://spec.matrix.org/v1.19/server-server-api/#transactions)
@@ -77,6 +83,8 @@ impl Lag {
 pub(super) struct Outbox {
     /// Events, oldest first. Those of the transaction that is on its way are still here.
     queue: VecDeque<Queued>,
+    /// Device lists that have changed.
+    pub(super) lists: Lists,
     pub(super) ephemeral: Ephemeral,
     pub(super) lag: Option<Lag>,
     /// Is there a task that empties this?
@@ -91,6 +99,7 @@ impl Default for Outbox {
     fn default() -> Self {
         Self {
             queue: VecDeque::new(),
+            lists: Lists::default(),
             ephemeral: Ephemeral::default(),
             lag: None,
             has_task: false,
@@ -104,12 +113,14 @@ impl Default for Outbox {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Batch {
     pub(super) pdus: Vec<Arc<Pdu>>,
+    /// Device lists of which is to be told; what, is found out last.
+    pub(super) lists: ListChanges,
     pub(super) edus: Vec<Raw<Edu>>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.pdus.is_empty() && self.edus.is_empty()
+        self.pdus.is_empty() && self.lists.is_empty() && self.edus.is_empty()
     }
 }
 
@@ -139,6 +150,22 @@ impl Outbox {
         }
     }
 
+    /// Adds a change of a device list, as [`Outbox::push`] does an event.
+    pub(super) fn push_list(
+        &mut self,
+        (at, user, change): (Position, OwnedUserId, ListChange),
+        dispatched: &Reach,
+        time: MilliSecondsSinceUnixEpoch,
+    ) {
+        if self.lag.is_some() {
+            return;
+        }
+        self.lists.add(at, user, change);
+        if self.lists.len() > device_lists::MAX_USERS {
+            self.fall_behind(dispatched, time);
+        }
+    }
+
     /// From now on the server is served from the log.
     pub(super) fn fall_behind(&mut self, dispatched: &Reach, time: MilliSecondsSinceUnixEpoch) {
         if self.lag.is_none() {
@@ -146,6 +173,7 @@ impl Outbox {
             self.lag = Some(Lag::new(delivered, Instant::now(), time));
         }
         self.queue.clear();
+        self.lists = Lists::default();
     }
 
     /// Up to where everything was delivered, given how far events have come to the outboxes.
@@ -156,6 +184,9 @@ impl Outbox {
         let mut delivered = dispatched.clone();
         for queued in &self.queue {
             delivered.end_before(queued.at);
+        }
+        for asked_at in self.lists.asked_at() {
+            delivered.end_before(*asked_at);
         }
         delivered
     }
@@ -168,22 +199,47 @@ impl Outbox {
         self.queue.len()
     }
 
+    /// Does something wait that must not get lost?
+    pub(super) fn waits(&self) -> bool {
+        !self.queue.is_empty() || !self.lists.is_empty()
+    }
+
     pub(super) fn is_idle(&self) -> bool {
-        self.lag.is_none() && self.queue.is_empty() && self.ephemeral.is_empty()
+        self.lag.is_none() && !self.waits() && self.ephemeral.is_empty()
+    }
+
+    /// Has a transaction been refused lately? Then events and the rest do not go together, so that
+    /// it shows which of them is not wanted.
+    pub(super) fn is_careful(&self) -> bool {
+        self.limit < MAX_PDUS
     }
 
     /// The next transaction; its events stay queued until they have arrived.
     pub(super) fn next(&mut self) -> Batch {
         let pdus = self.queue.iter().take(self.limit);
+        let pdus: Vec<_> = pdus.map(|queued| Arc::clone(&queued.pdu)).collect();
+        let lists = if self.is_careful() && !pdus.is_empty() {
+            ListChanges::new()
+        } else {
+            self.lists.take()
+        };
         Batch {
-            pdus: pdus.map(|queued| Arc::clone(&queued.pdu)).collect(),
+            pdus,
+            lists,
             edus: self.ephemeral.take(),
         }
+    }
+
+    /// The next transaction could not be made.
+    pub(super) fn put_back(&mut self) {
+        self.lists.put_back();
+        self.ephemeral.put_back();
     }
 
     /// A transaction with so many of the queued events arrived.
     pub(super) fn arrived(&mut self, count: usize) {
         self.ephemeral.arrived();
+        self.lists.arrived();
         self.limit = (self.limit * 2).min(MAX_PDUS);
         // With a lag the queue is empty: what arrived then is known from the log.
         self.queue.drain(..count.min(self.queue.len()));
@@ -196,8 +252,10 @@ impl Outbox {
         self.ephemeral.arrived();
         if pdus > 1 || (pdus == 1 && edus > 0) {
             self.limit = 1;
+            self.lists.put_back();
             return Refused::TrySmaller;
         }
+        self.lists.arrived();
         self.queue.drain(..pdus.min(self.queue.len()));
         Refused::GiveUp
     }
