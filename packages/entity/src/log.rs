@@ -7,7 +7,6 @@ use ruma::{OwnedDeviceId, OwnedRoomId, OwnedServerName, OwnedTransactionId, Owne
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    key,
     position::Position,
     room_no::RoomNo,
     stored::{Key, Stored},
@@ -27,11 +26,7 @@ pub struct LogRow {
 impl LogRow {
     /// The key of the entry at a position.
     pub fn key_of(at: Position) -> Key {
-        // A log of 2^63 entries does not exist.
-        key![
-            i64::from(at.node),
-            i64::try_from(at.seq).unwrap_or(i64::MAX)
-        ]
+        Key(Vec::with_capacity(2)).at(at)
     }
 }
 

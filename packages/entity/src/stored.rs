@@ -5,6 +5,8 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::position::Position;
+
 /// A record of one table.
 ///
 /// A record with a field `at:` [`crate::position::Position`] is *stamped*: the log writer fills
@@ -29,6 +31,17 @@ pub enum KeyPart {
 /// A record key: one part is a plain id, several are an array id, which sorts part by part.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub Vec<KeyPart>);
+
+impl Key {
+    /// This key with a position added: its node and its sequence number.
+    #[must_use]
+    pub fn at(mut self, at: Position) -> Self {
+        // A log of 2^63 entries does not exist.
+        let seq = i64::try_from(at.seq).unwrap_or(i64::MAX);
+        self.0.extend([i64::from(at.node).into(), seq.into()]);
+        self
+    }
+}
 
 impl From<i64> for KeyPart {
     fn from(value: i64) -> Self {

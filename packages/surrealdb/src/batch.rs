@@ -5,7 +5,7 @@
 //! the same record: the fold leaves one change per record, and ends the batch before a plan whose
 //! change depends on an earlier one having happened.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use matryx_entity::{
     log::LogRow,
@@ -18,7 +18,7 @@ use surrealdb_types::{Array, Object, RecordId, ToSql, Value};
 use crate::{
     codec,
     error::StoreError,
-    plan::{Change, CommittedEntry, Plan, Row, stamp},
+    plan::{Change, CommittedEntry, Plan, Row, Write, stamp},
     queue::Queued,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Batch {
     pub(crate) creates: Vec<Value>,
     pub(crate) puts: Vec<Value>,
     pub(crate) deletes: Vec<Value>,
+    /// Its new rows whose keys end in a position: nothing that is written otherwise has such a key.
+    placed: HashSet<(&'static str, Key)>,
     /// How many of its new rows are state groups, whose number is watched.
     pub(crate) state_groups: u64,
 }
@@ -102,6 +104,7 @@ impl Batch {
             creates: Vec::new(),
             puts: Vec::new(),
             deletes: Vec::new(),
+            placed: HashSet::new(),
             state_groups: 0,
         }
     }
@@ -131,12 +134,13 @@ impl Batch {
             ..self.before
         };
         for write in &plan.writes {
-            let unencodable = |source: codec::CodecError| StoreError::Unencodable {
-                table: write.table,
-                source: source.into(),
-            };
+            let unencodable = |source| unencodable(write.table, source);
             let (mut kind, row) = match &write.change {
                 Change::Create { row, stamp } => (Kind::Create, Some((row, stamp))),
+                Change::CreateAt { row, at } => {
+                    self.place(write, row.clone(), at.from(first))?;
+                    continue;
+                }
                 Change::Put { row, stamp } => (Kind::Put, Some((row, stamp))),
                 Change::Delete => (Kind::Delete, None),
             };
@@ -144,7 +148,7 @@ impl Batch {
                 Some((row, at)) => {
                     let mut row = row.clone();
                     if let Some(at) = at {
-                        stamp(&mut row, *at, first).map_err(unencodable)?;
+                        stamp(&mut row, at.from(first)).map_err(unencodable)?;
                     }
                     Some(row)
                 }
@@ -181,20 +185,31 @@ impl Batch {
         }
         for (entry, seq) in plan.log.iter().zip(first.seq..) {
             let at = Position { seq, ..first };
-            let mut row =
-                codec::to_row(&entry.entry).map_err(|source| StoreError::Unencodable {
-                    table: LogRow::TABLE,
-                    source: source.into(),
-                })?;
-            let id = codec::record_id(LogRow::TABLE, &LogRow::key_of(at));
-            row.insert("id".to_owned(), Value::RecordId(id));
-            self.creates.push(Value::Object(Object::from(row)));
+            let row =
+                codec::to_row(&entry.entry).map_err(|source| unencodable(LogRow::TABLE, source))?;
+            self.creates
+                .push(new_row(LogRow::TABLE, &LogRow::key_of(at), row));
             self.entries.push(CommittedEntry {
                 at,
                 entry: entry.entry.clone(),
                 attachment: entry.attachment.clone(),
             });
         }
+        Ok(())
+    }
+
+    /// Adds a new row whose key ends in a position.
+    fn place(&mut self, write: &Write, mut row: Row, at: Position) -> Result<(), StoreError> {
+        stamp(&mut row, at).map_err(|source| unencodable(write.table, source))?;
+        let key = write.key.clone().at(at);
+        let created = new_row(write.table, &key, row);
+        if !self.placed.insert((write.table, key.clone())) {
+            return Err(StoreError::Exists {
+                table: write.table,
+                key,
+            });
+        }
+        self.creates.push(created);
         Ok(())
     }
 
@@ -207,21 +222,34 @@ impl Batch {
             let Some(Folded { kind, row, .. }) = records.remove(&name) else {
                 continue;
             };
-            let id = Value::RecordId(codec::record_id(name.0, name.1));
+            let id = || Value::RecordId(codec::record_id(name.0, name.1));
             match (kind, row) {
-                (Kind::Create, Some(mut row)) => {
+                (Kind::Create, Some(row)) => {
                     self.state_groups += u64::from(name.0 == StateGroup::TABLE);
-                    row.insert("id".to_owned(), id);
-                    self.creates.push(Value::Object(Object::from(row)));
+                    self.creates.push(new_row(name.0, name.1, row));
                 }
                 (Kind::Put, Some(mut row)) => {
                     row.remove("id");
                     let row = Value::Object(Object::from(row));
-                    self.puts.push(Value::Array(Array::from(vec![id, row])));
+                    self.puts.push(Value::Array(Array::from(vec![id(), row])));
                 }
-                _ => self.deletes.push(id),
+                _ => self.deletes.push(id()),
             }
         }
+    }
+}
+
+/// A row with its id, as the INSERT takes it.
+fn new_row(table: &'static str, key: &Key, mut row: Row) -> Value {
+    let id = codec::record_id(table, key);
+    row.insert("id".to_owned(), Value::RecordId(id));
+    Value::Object(Object::from(row))
+}
+
+fn unencodable(table: &'static str, source: codec::CodecError) -> StoreError {
+    StoreError::Unencodable {
+        table,
+        source: source.into(),
     }
 }
 
@@ -233,13 +261,14 @@ fn fits(plan: &Plan, index: usize, records: &HashMap<(&'static str, &Key), Folde
             Some(earlier) if earlier.plan != index => match write.change {
                 Change::Create { .. } => false,
                 Change::Delete => earlier.kind != Kind::Create,
-                Change::Put { .. } => true,
+                Change::Put { .. } | Change::CreateAt { .. } => true,
             },
             _ => true,
         })
 }
 
-/// The record of a plan that has the id, as the database writes ids in its errors.
+/// The record of a plan that has the id, as the database writes ids in its errors. A record whose
+/// key ends in a position is none: like a log entry, it is there only if the log has moved on.
 pub(crate) fn created_as(plan: &Plan, id: &str) -> Option<(&'static str, Key)> {
     let creates = plan
         .writes

@@ -32,8 +32,19 @@ pub struct LogIndex(usize);
 /// What one write does to a record.
 #[derive(Debug)]
 pub(crate) enum Change {
-    Create { row: Row, stamp: Option<LogIndex> },
-    Put { row: Row, stamp: Option<LogIndex> },
+    Create {
+        row: Row,
+        stamp: Option<LogIndex>,
+    },
+    /// The position of the log entry is the end of the key, and is stamped.
+    CreateAt {
+        row: Row,
+        at: LogIndex,
+    },
+    Put {
+        row: Row,
+        stamp: Option<LogIndex>,
+    },
     Delete,
 }
 
@@ -93,6 +104,13 @@ impl Plan {
     /// and so does its field `since` if that is the position before the first.
     pub fn create_stamped<T: Stored>(&mut self, record: &T, at: LogIndex) -> &mut Self {
         self.write(record, Some(at), |row, stamp| Change::Create { row, stamp })
+    }
+
+    /// Like [`Plan::create_stamped`]; the position of the log entry is also added to the record's
+    /// key, as its node and its sequence number. One log entry makes at most one such record of a
+    /// key.
+    pub fn create_at<T: Stored>(&mut self, record: &T, at: LogIndex) -> &mut Self {
+        self.write(record, Some(at), |row, _| Change::CreateAt { row, at })
     }
 
     /// Like [`Plan::put`], stamped as by [`Plan::create_stamped`].
@@ -174,12 +192,18 @@ impl Plan {
     }
 }
 
+impl LogIndex {
+    /// The position of the entry, given that of the plan's first.
+    pub(crate) fn from(self, first: Position) -> Position {
+        Position {
+            node: first.node,
+            seq: first.seq + self.0 as u64,
+        }
+    }
+}
+
 /// Writes the stamp into a row, once positions are known.
-pub(crate) fn stamp(row: &mut Row, at: LogIndex, first: Position) -> Result<(), codec::CodecError> {
-    let position = Position {
-        node: first.node,
-        seq: first.seq + at.0 as u64,
-    };
+pub(crate) fn stamp(row: &mut Row, position: Position) -> Result<(), codec::CodecError> {
     let position = codec::to_value(&position)?;
     let now = codec::to_value(&Position::default())?;
     if let Some(since) = row.get_mut(STAMP_IF_NOW).filter(|since| **since == now) {
@@ -213,10 +237,7 @@ pub struct Committed {
 impl Committed {
     /// The position of one of the plan's log entries.
     pub fn at(&self, index: LogIndex) -> Position {
-        Position {
-            node: self.first.node,
-            seq: self.first.seq + index.0 as u64,
-        }
+        index.from(self.first)
     }
 
     /// The position of the plan's last log entry; none if it appended nothing.

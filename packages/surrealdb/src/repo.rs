@@ -3,5 +3,6 @@
 mod device_list;
 mod event;
 mod member;
+mod received_message;
 mod room;
 pub(crate) mod state;

@@ -9,7 +9,7 @@ use matryx_entity::{
     room_no::RoomNo,
     stored::{Key, Stored},
 };
-use surrealdb_types::{Array, RecordIdKey, Value};
+use surrealdb_types::{Array, Number, RecordIdKey, Value};
 use tokio::{
     sync::{oneshot, watch},
     time::Instant,
@@ -36,6 +36,8 @@ const GET: &str = "SELECT * FROM ONLY $id";
 const GET_MANY: &str = "SELECT * FROM $ids";
 
 const RANGE: &str = "SELECT * FROM $range";
+
+const FIRST_OF_RANGE: &str = "SELECT * FROM $range LIMIT $limit";
 
 /// An open database with its log writer. Cheap to clone; the last clone that is dropped stops the
 /// writer and closes the database in the background, [`Store::close`] does so and waits.
@@ -247,6 +249,28 @@ impl Store {
         let range = Value::RecordId(range.record_id(T::TABLE));
         self.database()
             .query(RANGE, variables([("range", range)]))
+            .await?
+            .rows(0, T::TABLE)
+    }
+
+    /// The first `limit` records of a range of keys, in order: one query, which may cost as much as
+    /// the whole range but does not take its memory.
+    ///
+    /// # Errors
+    /// The database is away or damaged.
+    pub async fn first_of_range<T: Stored>(
+        &self,
+        range: KeyRange,
+        limit: usize,
+    ) -> Result<Vec<T>, StoreError> {
+        let range = Value::RecordId(range.record_id(T::TABLE));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let limit = Value::Number(Number::Int(limit));
+        self.database()
+            .query(
+                FIRST_OF_RANGE,
+                variables([("range", range), ("limit", limit)]),
+            )
             .await?
             .rows(0, T::TABLE)
     }

@@ -1,7 +1,11 @@
 //! Single records: written, replaced, removed, read back as they were.
 
-use matryx_entity::{event::EventRow, key, member::Member, position::Position, room::Alias};
-use matryx_surrealdb::{Plan, StoreError};
+use matryx_entity::{
+    event::EventRow, key, log::LogEntry, member::Member, position::Position, queued_edu::QueuedEdu,
+    room::Alias, to_device::ToDeviceMessage,
+};
+use matryx_surrealdb::{KeyRange, LogIndex, Plan, StoreError};
+use ruma::server_name;
 
 use crate::{
     engine::{Engine, conformance},
@@ -16,6 +20,8 @@ conformance! {
     keeps_odd_characters_in_keys_and_values,
     keeps_numbers_at_the_edges,
     stamps_records_with_the_position_of_their_log_entry,
+    records_at_positions_have_them_in_their_keys,
+    a_record_at_a_position_is_made_once,
     the_last_write_of_a_plan_counts,
     refuses_a_record_that_it_cannot_write,
 }
@@ -180,6 +186,117 @@ async fn stamps_records_with_the_position_of_their_log_entry(engine: Engine) {
     };
     assert_eq!(stamps("new").await, (at, at));
     assert_eq!(stamps("old").await, (at, old));
+}
+
+/// A message to a device, and its log entry.
+fn to_device(plan: &mut Plan, device: &str, content: &str) -> LogIndex {
+    let entry = LogEntry::ToDevice {
+        user: user("bob"),
+        devices: vec![device.into()],
+    };
+    let at = plan.log(entry);
+    plan.create_at(&message_for(device, content), at);
+    at
+}
+
+fn message_for(device: &str, content: &str) -> ToDeviceMessage {
+    ToDeviceMessage {
+        user: user("bob"),
+        device_id: device.into(),
+        at: Position::default(),
+        sender: user("alice"),
+        kind: "m.test".to_owned(),
+        content: content.to_owned(),
+    }
+}
+
+async fn records_at_positions_have_them_in_their_keys(engine: Engine) {
+    let store = engine.open().await;
+    let mut first = Plan::new();
+    first.log(logged(1, 1));
+    let one = to_device(&mut first, "A", "1");
+    let two = to_device(&mut first, "A", "2");
+    let other = first.log(LogEntry::QueuedEdu {
+        server: server_name!("other.example").to_owned(),
+    });
+    // One entry may stand for records of several keys and tables.
+    first.create_at(&message_for("B", "1"), two);
+    first.create_at(
+        &QueuedEdu {
+            server: server_name!("other.example").to_owned(),
+            at: Position::default(),
+            json: "{}".to_owned(),
+        },
+        other,
+    );
+    let mut second = Plan::new();
+    let three = to_device(&mut second, "A", "3");
+    // Both are of one batch as a rule.
+    let (first, second) = (store.submit(first), store.submit(second));
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    let places = [first.at(one), first.at(two), second.at(three)];
+    let prefix = ToDeviceMessage::prefix(&user("bob"), "A".into());
+    let found: Vec<ToDeviceMessage> = store.range(KeyRange::prefix(&prefix)).await.unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|message| (message.at, message.content.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [(places[0], "1"), (places[1], "2"), (places[2], "3")]
+    );
+    let key = |device: &str, at: Position| {
+        key![
+            user("bob").as_str(),
+            device,
+            i64::from(at.node),
+            i64::try_from(at.seq).unwrap()
+        ]
+    };
+    let found = store.get::<ToDeviceMessage>(&key("B", places[1])).await;
+    assert_eq!(found.unwrap().unwrap().at, places[1]);
+    let prefix = KeyRange::prefix(&QueuedEdu::prefix(server_name!("other.example")));
+    let queued: Vec<QueuedEdu> = store.range(prefix).await.unwrap();
+    assert_eq!(queued.len(), 1);
+    assert_eq!(queued[0].at, first.at(other));
+    let mut plan = Plan::new();
+    plan.delete::<ToDeviceMessage>(&key("A", places[0]));
+    let four = to_device(&mut plan, "A", "4");
+    let four = store.commit(plan).await.unwrap().at(four);
+    let range = KeyRange::inclusive(&key("A", places[0]), &key("A", four));
+    let found: Vec<ToDeviceMessage> = store.range(range).await.unwrap();
+    let found: Vec<_> = found.iter().map(|message| message.at).collect();
+    assert_eq!(found, [places[1], places[2], four]);
+}
+
+async fn a_record_at_a_position_is_made_once(engine: Engine) {
+    let store = engine.open().await;
+    let mut good = Plan::new();
+    to_device(&mut good, "A", "good");
+    let mut bad = Plan::new();
+    let at = to_device(&mut bad, "A", "bad");
+    bad.create_at(&message_for("A", "twice"), at);
+    let mut last = Plan::new();
+    to_device(&mut last, "A", "last");
+    let (good, bad, last) = (store.submit(good), store.submit(bad), store.submit(last));
+    let (good, bad, last) = (good.await.unwrap(), bad.await, last.await.unwrap());
+    assert!(
+        matches!(
+            bad,
+            Err(StoreError::Exists {
+                table: "to_device",
+                ..
+            })
+        ),
+        "{bad:?}"
+    );
+    let prefix = ToDeviceMessage::prefix(&user("bob"), "A".into());
+    let found: Vec<ToDeviceMessage> = store.range(KeyRange::prefix(&prefix)).await.unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|message| (Some(message.at), message.content.as_str()))
+        .collect();
+    assert_eq!(found, [(good.last(), "good"), (last.last(), "last")]);
 }
 
 async fn the_last_write_of_a_plan_counts(engine: Engine) {
