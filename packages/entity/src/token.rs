@@ -1,16 +1,21 @@
 //! The opaque tokens that clients hold: a moment of the server, and a place in a room.
 //!
 //! A [`SyncToken`] is a vector of positions, one per process whose log has entries, and a cursor
-//! for what is not logged (typing). It carries everything, so the server keeps no row per token.
+//! for what is not logged (typing); a second vector says how far a device has its messages, if that
+//! is less far. It carries everything, so the server keeps no row per token.
 //! A [`PageToken`] is a gap between two events of a room.
 
 mod packing;
+mod vector;
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use self::packing::{BitReader, BitWriter, Reader, put_varint, width};
+use self::{
+    packing::{Reader, put_varint},
+    vector::Vector,
+};
 use crate::{
     position::{NodeNo, Position},
     room_snapshot::RoomSnapshot,
@@ -24,15 +29,19 @@ pub struct InvalidToken;
 /// A moment of the whole server.
 ///
 /// The text is `s` and base64url of: a byte with the layout's version (low four bits) and flags
-/// (bit 4: an ephemeral cursor follows); that cursor, as two little-endian bytes of epoch and a
-/// varint; the number of nodes as a varint; the lowest node as a varint; a byte with the bit width
-/// of gaps between nodes and one with that of sequence numbers; then all gaps and all sequence
+/// (bit 4: an ephemeral cursor follows; bit 5: a vector of messages follows); that cursor, as two
+/// little-endian bytes of epoch and a varint; the vector of the moment; that of messages.
+///
+/// A vector is the number of nodes as a varint; the lowest node as a varint; a byte with the bit
+/// width of gaps between nodes and one with that of sequence numbers; then all gaps and all sequence
 /// numbers packed at these widths. There is one text for each token; every other text is refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SyncToken {
-    /// Sorted by node; no zero `seq`.
-    seqs: Vec<(NodeNo, u64)>,
+    seqs: Vector,
     ephemeral: EphemeralCursor,
+    /// Up to where the device has its messages; none if that is the moment itself. Nowhere beyond
+    /// the moment, and not equal to it.
+    messages: Option<Vector>,
 }
 
 /// How far somebody has read what is not logged.
@@ -46,10 +55,9 @@ pub struct EphemeralCursor {
 
 const LAYOUT: u8 = 1;
 const HAS_EPHEMERAL: u8 = 1 << 4;
-/// The most nodes in a token: far beyond any cluster; bounds the work on a stranger's text.
-const MAX_NODES: u64 = 256;
-/// The longest text of a token with [`MAX_NODES`] nodes.
-const MAX_TEXT: usize = 4096;
+const HAS_MESSAGES: u8 = 1 << 5;
+/// The longest text of a token with two vectors of the most nodes.
+const MAX_TEXT: usize = 8192;
 
 impl SyncToken {
     /// The moment before everything.
@@ -68,16 +76,12 @@ impl SyncToken {
 
     /// Up to which entry of a node's log this moment reaches; zero for none.
     pub fn seq(&self, node: NodeNo) -> u64 {
-        self.seqs
-            .binary_search_by_key(&node, |(node, _)| *node)
-            .ok()
-            .and_then(|index| self.seqs.get(index))
-            .map_or(0, |(_, seq)| *seq)
+        self.seqs.seq(node)
     }
 
     /// The newest position of every node that has one.
     pub fn positions(&self) -> impl Iterator<Item = Position> {
-        self.seqs.iter().map(|&(node, seq)| Position { node, seq })
+        self.seqs.positions()
     }
 
     /// Had this entry been committed at this moment?
@@ -87,20 +91,7 @@ impl SyncToken {
 
     /// Moves forward so that it covers `position`; never backward.
     pub fn advance(&mut self, position: Position) {
-        if position.seq == 0 {
-            return;
-        }
-        match self
-            .seqs
-            .binary_search_by_key(&position.node, |(node, _)| *node)
-        {
-            Ok(index) => {
-                if let Some((_, seq)) = self.seqs.get_mut(index) {
-                    *seq = position.seq.max(*seq);
-                }
-            }
-            Err(index) => self.seqs.insert(index, (position.node, position.seq)),
-        }
+        self.seqs.advance(position);
     }
 
     /// Moves forward so that it covers everything that `other` covers.
@@ -122,69 +113,67 @@ impl SyncToken {
         self
     }
 
+    /// Does a device with this token have the messages of this position?
+    pub fn has_messages(&self, position: Position) -> bool {
+        position.seq <= self.messages_seq(position.node)
+    }
+
+    /// Up to which entry of a node's log a device with this token has its messages.
+    pub fn messages_seq(&self, node: NodeNo) -> u64 {
+        self.messages.as_ref().unwrap_or(&self.seqs).seq(node)
+    }
+
+    /// The same moment for a device that has its messages only up to these positions.
+    #[must_use]
+    pub fn with_messages(mut self, positions: impl IntoIterator<Item = Position>) -> Self {
+        let mut messages = Vector::default();
+        for position in positions {
+            let seq = position.seq.min(self.seq(position.node));
+            messages.advance(Position { seq, ..position });
+        }
+        self.messages = Some(messages).filter(|messages| *messages != self.seqs);
+        self
+    }
+
     /// The raw bytes beneath the text.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16);
-        if self.ephemeral == EphemeralCursor::default() {
-            out.push(LAYOUT);
-        } else {
-            out.push(LAYOUT | HAS_EPHEMERAL);
+        let mut out = vec![LAYOUT];
+        let mut flags = 0;
+        if self.ephemeral != EphemeralCursor::default() {
+            flags |= HAS_EPHEMERAL;
             out.extend_from_slice(&self.ephemeral.epoch.to_le_bytes());
             put_varint(&mut out, self.ephemeral.counter);
         }
-        put_varint(&mut out, self.seqs.len() as u64);
-        let Some((first, _)) = self.seqs.first() else {
-            return out;
-        };
-        put_varint(&mut out, u64::from(*first));
-        let gaps = || {
-            self.seqs
-                .iter()
-                .zip(self.seqs.iter().skip(1))
-                .map(|((low, _), (high, _))| u64::from(high.saturating_sub(*low).saturating_sub(1)))
-        };
-        let seqs = || self.seqs.iter().map(|(_, seq)| *seq);
-        let (gap_width, seq_width) = (width(gaps()), width(seqs()));
-        out.push(gap_width);
-        out.push(seq_width);
-        let mut bits = BitWriter::new(&mut out);
-        gaps().for_each(|gap| bits.put(gap, gap_width));
-        seqs().for_each(|seq| bits.put(seq, seq_width));
-        bits.finish();
+        self.seqs.write(&mut out);
+        if let Some(messages) = &self.messages {
+            flags |= HAS_MESSAGES;
+            messages.write(&mut out);
+        }
+        if let Some(head) = out.first_mut() {
+            *head |= flags;
+        }
         out
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader { bytes };
         let head = reader.byte()?;
-        let ephemeral = match head {
-            LAYOUT => EphemeralCursor::default(),
-            _ if head == LAYOUT | HAS_EPHEMERAL => EphemeralCursor {
-                epoch: u16::from_le_bytes([reader.byte()?, reader.byte()?]),
-                counter: reader.varint()?,
-            },
-            _ => return None,
-        };
-        let count = reader.varint()?;
-        if count > MAX_NODES {
+        if head & !(HAS_EPHEMERAL | HAS_MESSAGES) != LAYOUT {
             return None;
         }
-        let mut seqs = Vec::with_capacity(usize::try_from(count).ok()?);
-        if count > 0 {
-            let mut node = NodeNo::try_from(reader.varint()?).ok()?;
-            let (gap_width, seq_width) = (reader.byte()?, reader.byte()?);
-            let mut bits = BitReader::new(reader.bytes);
-            seqs.push((node, 0));
-            for _ in 1..count {
-                let gap = NodeNo::try_from(bits.take(gap_width)?).ok()?;
-                node = node.checked_add(gap)?.checked_add(1)?;
-                seqs.push((node, 0));
-            }
-            for (_, seq) in &mut seqs {
-                *seq = bits.take(seq_width)?;
-            }
+        let mut token = Self::default();
+        if head & HAS_EPHEMERAL != 0 {
+            token.ephemeral = EphemeralCursor {
+                epoch: u16::from_le_bytes([reader.byte()?, reader.byte()?]),
+                counter: reader.varint()?,
+            };
         }
-        Some(Self { seqs, ephemeral })
+        token.seqs = Vector::read(&mut reader)?;
+        if head & HAS_MESSAGES != 0 {
+            let messages = Vector::read(&mut reader)?;
+            token = token.with_messages(messages.positions());
+        }
+        Some(token)
     }
 }
 
@@ -196,13 +185,16 @@ impl PartialOrd for SyncToken {
         } else {
             return None;
         };
-        let nodes = self.seqs.iter().chain(&other.seqs).map(|(node, _)| *node);
-        for node in nodes {
-            let next = self.seq(node).cmp(&other.seq(node));
-            if order == Ordering::Equal {
-                order = next;
-            } else if next != Ordering::Equal && next != order {
-                return None;
+        let nodes = self.positions().chain(other.positions());
+        for node in nodes.map(|position| position.node) {
+            let moment = self.seq(node).cmp(&other.seq(node));
+            let messages = self.messages_seq(node).cmp(&other.messages_seq(node));
+            for next in [moment, messages] {
+                if order == Ordering::Equal {
+                    order = next;
+                } else if next != Ordering::Equal && next != order {
+                    return None;
+                }
             }
         }
         Some(order)
@@ -226,8 +218,9 @@ impl FromStr for SyncToken {
         let bytes = URL_SAFE_NO_PAD.decode(body).or(Err(InvalidToken))?;
         let token = Self::from_bytes(&bytes).ok_or(InvalidToken)?;
         // One text per token: refuses zero sequence numbers, wasted bits and trailing bytes.
-        let exact = token.seqs.iter().all(|(_, seq)| *seq > 0) && token.to_bytes() == bytes;
-        exact.then_some(token).ok_or(InvalidToken)
+        (token.to_bytes() == bytes)
+            .then_some(token)
+            .ok_or(InvalidToken)
     }
 }
 

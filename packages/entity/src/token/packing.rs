@@ -107,4 +107,9 @@ impl<'a> BitReader<'a> {
         }
         Some(value)
     }
+
+    /// What comes after the last byte of which bits were taken.
+    pub(super) fn rest(&self) -> Option<&'a [u8]> {
+        self.bytes.get(self.at.div_ceil(8)..)
+    }
 }

@@ -21,9 +21,21 @@ fn tokens() -> impl Strategy<Value = SyncToken> {
         any::<u64>().prop_map(|seq| seq.max(1))
     ];
     let node = prop_oneof![0_u16..20, any::<u16>()];
-    (btree_map(node, seq, 0..20), any::<u16>(), any::<u64>()).prop_map(|(seqs, epoch, counter)| {
-        SyncToken::new(seqs.into_iter().map(|(node, seq)| at(node, seq)))
-            .with_ephemeral(EphemeralCursor { epoch, counter })
+    let messages = proptest::option::of(proptest::collection::vec(any::<u64>(), 20));
+    let seqs = btree_map(node, seq, 0..20);
+    (seqs, any::<u16>(), any::<u64>(), messages).prop_map(|(seqs, epoch, counter, messages)| {
+        let positions = || seqs.iter().map(|(node, seq)| at(*node, *seq));
+        let token = SyncToken::new(positions()).with_ephemeral(EphemeralCursor { epoch, counter });
+        match messages {
+            None => token,
+            Some(back) => {
+                let behind = positions().zip(back);
+                token.with_messages(behind.map(|(at, back)| Position {
+                    seq: at.seq.saturating_sub(back),
+                    ..at
+                }))
+            }
+        }
     })
 }
 
@@ -86,6 +98,47 @@ fn sixteen_processes_fit_in_64_bytes() {
     let seqs = (1..=16).map(|node| at(node, 60_000_000 + u64::from(node)));
     let token = SyncToken::new(seqs).with_ephemeral(cursor);
     assert!(token.to_bytes().len() < 64, "{}", token.to_bytes().len());
+}
+
+#[test]
+fn a_device_may_have_fewer_messages_than_the_moment() {
+    let token = SyncToken::new([at(1, 50), at(2, 9)]);
+    assert!(token.has_messages(at(1, 50)) && token.has_messages(at(2, 9)));
+    assert!(!token.has_messages(at(1, 51)) && !token.has_messages(at(3, 1)));
+    let behind = token.clone().with_messages([at(1, 20), at(3, 4)]);
+    assert!(behind.covers(at(1, 50)));
+    assert!(behind.has_messages(at(1, 20)) && !behind.has_messages(at(1, 21)));
+    assert!(!behind.has_messages(at(2, 1)) && !behind.has_messages(at(3, 1)));
+    assert_eq!(behind.to_string().parse(), Ok(behind.clone()));
+    assert!(behind < token);
+    let nothing = token.clone().with_messages([]);
+    assert_eq!(nothing.to_string().parse(), Ok(nothing.clone()));
+    assert!(!nothing.has_messages(at(1, 1)) && nothing < behind);
+    // What it has in full is not said twice.
+    let full = token.clone().with_messages([at(1, 99), at(2, 9)]);
+    assert_eq!(full, token);
+    // A vector of messages that says nothing, or more than the moment, was never written.
+    for bytes in [
+        &[0x21, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1][..],
+        &[0x21, 1, 1, 0, 1, 1, 1, 1, 0, 2, 2],
+        &[0x21, 0, 0],
+    ] {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        let text = format!("s{}", URL_SAFE_NO_PAD.encode(bytes));
+        assert_eq!(text.parse::<SyncToken>(), Err(InvalidToken), "{bytes:?}");
+    }
+}
+
+#[test]
+fn tokens_of_before_are_still_good() {
+    let tokens = [
+        ("sAQEBABWAhB4", SyncToken::new([at(1, 2_000_000)])),
+        ("sAQA", SyncToken::start()),
+    ];
+    for (text, token) in tokens {
+        assert_eq!(token.to_string(), text);
+        assert_eq!(text.parse(), Ok(token));
+    }
 }
 
 #[test]
