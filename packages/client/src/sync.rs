@@ -9,6 +9,7 @@
 //! it stands for.
 
 mod apply;
+mod apply_to_devices;
 mod attachment;
 mod cache;
 mod device_lists;
@@ -18,7 +19,9 @@ mod error;
 mod events_at;
 mod fields;
 mod follower;
+mod inbox;
 mod index;
+mod key_stock;
 mod load_room;
 mod load_user;
 mod meter;

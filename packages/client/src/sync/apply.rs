@@ -13,6 +13,7 @@ use matryx_entity::{
     room_no::RoomNo,
     room_snapshot::{RoomSnapshot, SlotChange},
     timeline::TimelineEvent,
+    to_device::ToDeviceMessage,
 };
 use matryx_surrealdb::{CommittedBatch, CommittedEntry};
 use ruma::{
@@ -52,6 +53,7 @@ pub(crate) enum Loaded {
     Redacted(Option<Arc<TimelineEvent>>),
     Receipt(Option<Arc<Receipt>>),
     AccountData(Option<Arc<AccountData>>),
+    ToDevice(Arc<[Arc<ToDeviceMessage>]>),
     /// The entry says it all.
     Plain,
 }
@@ -92,6 +94,9 @@ impl Loaded {
             (LogEntry::AccountData { .. }, Attachment::AccountData(data)) => {
                 Some(Self::AccountData(Some(data)))
             }
+            (LogEntry::ToDevice { .. }, Attachment::ToDevice(messages)) => {
+                Some(Self::ToDevice(messages))
+            }
             _ => None,
         }
     }
@@ -131,12 +136,10 @@ impl SyncEngine {
                     Turn::Early => break,
                     Turn::Next => {}
                 }
-                let loaded = if Loaded::needs_none(&entry.entry) {
-                    Some(Loaded::Plain)
-                } else {
-                    Loaded::from_attachment(entry)
+                let plain = || Loaded::needs_none(&entry.entry).then_some(Loaded::Plain);
+                let Some(loaded) = Loaded::from_attachment(entry).or_else(plain) else {
+                    break;
                 };
-                let Some(loaded) = loaded else { break };
                 inner.apply_entry(&mut index, entry.at, &entry.entry, loaded, &mut wake);
                 applied.push((entry.at, &entry.entry));
             }
@@ -180,11 +183,11 @@ fn stamp(entry: &CommittedEntry) {
 
 /// Whom a batch concerns.
 #[derive(Debug, Default)]
-struct Wake {
-    users: Vec<OwnedUserId>,
+pub(crate) struct Wake {
+    pub(crate) users: Vec<OwnedUserId>,
     rooms: Vec<RoomNo>,
     /// Whose devices changed: that concerns all who are in a room with them.
-    devices_of: Vec<OwnedUserId>,
+    pub(crate) devices_of: Vec<OwnedUserId>,
 }
 
 impl Wake {
@@ -303,22 +306,7 @@ impl Inner {
                 self.erased.add(user);
                 Change::Other
             }
-            (LogEntry::Revoked { user, .. }, _) => {
-                wake.users.push(user.clone());
-                Change::Other
-            }
-            (LogEntry::Device { user, .. }, _) => {
-                wake.devices_of.push(user.clone());
-                Change::Device { user: user.clone() }
-            }
-            (LogEntry::Signed { user, targets }, _) => {
-                wake.users.push(user.clone());
-                Change::Signed {
-                    user: user.clone(),
-                    targets: targets.as_slice().into(),
-                }
-            }
-            _ => Change::Other,
+            (entry, loaded) => self.apply_to_devices(at, entry, &loaded, wake),
         };
         index.push(at, change);
     }

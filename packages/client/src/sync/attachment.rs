@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use matryx_entity::{
     account_data::AccountData, member::Member, member_delta::MemberDelta, receipt::Receipt,
-    room_snapshot::RoomSnapshot, timeline::TimelineEvent,
+    room_snapshot::RoomSnapshot, timeline::TimelineEvent, to_device::ToDeviceMessage,
 };
 
 /// Given to [`matryx_surrealdb::Plan::log_with`] with the log entry of the same kind. An entry
@@ -30,4 +30,6 @@ pub enum Attachment {
     AccountData(Arc<AccountData>),
     /// With [`matryx_entity::log::LogEntry::Receipt`].
     Receipt(Arc<Receipt>),
+    /// With [`matryx_entity::log::LogEntry::ToDevice`]: one message for each device.
+    ToDevice(Arc<[Arc<ToDeviceMessage>]>),
 }

@@ -188,6 +188,25 @@ impl<K: Clone + Eq + Hash, V: Weigh> Cache<K, V> {
         state.remove(key);
     }
 
+    /// Drops all values of some keys: looks at every key.
+    pub(crate) fn invalidate_where(&self, concerns: impl Fn(&K) -> bool) {
+        let mut state = self.state.lock();
+        for (key, load) in &state.loads {
+            if concerns(key) {
+                load.stale.store(true, Ordering::Release);
+            }
+        }
+        let keys: Vec<K> = state
+            .entries
+            .keys()
+            .filter(|key| concerns(key))
+            .cloned()
+            .collect();
+        for key in &keys {
+            state.remove(key);
+        }
+    }
+
     /// Drops everything.
     pub(crate) fn clear(&self) {
         let mut state = self.state.lock();

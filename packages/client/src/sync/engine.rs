@@ -25,7 +25,9 @@ use super::{
     erasure::Erased,
     error::SyncError,
     events_at::Place,
+    inbox::{DeviceName, Inbox},
     index::Index,
+    key_stock::KeyStock,
     load_user::{load_receipts, load_user},
     receipts::RoomReceipts,
     rooms::Rooms,
@@ -68,6 +70,10 @@ pub struct SyncOptions {
     pub unread_bytes: u64,
     /// The most bytes of older events in memory, roughly.
     pub event_bytes: u64,
+    /// The most bytes of messages to devices in memory, roughly.
+    pub inbox_bytes: u64,
+    /// The most bytes of what keys devices have left, roughly.
+    pub key_stock_bytes: u64,
 }
 
 impl SyncOptions {
@@ -82,6 +88,8 @@ impl SyncOptions {
             device_bytes: 8 << 20,
             unread_bytes: 8 << 20,
             event_bytes: 8 << 20,
+            inbox_bytes: 16 << 20,
+            key_stock_bytes: 4 << 20,
         }
     }
 }
@@ -128,6 +136,10 @@ pub(crate) struct Inner {
     pub(crate) folds: Cache<(OwnedUserId, RoomNo), Fold>,
     /// Older events that were asked for lately.
     pub(crate) events: Cache<Place, TimelineEvent>,
+    /// The messages that wait for devices.
+    pub(crate) inboxes: Cache<DeviceName, Inbox>,
+    /// The keys that devices have left.
+    pub(crate) key_stocks: Cache<DeviceName, KeyStock>,
     /// Cancelled when the server stops: long polls are answered.
     pub(crate) closing: CancellationToken,
 }
@@ -173,6 +185,8 @@ impl SyncEngine {
                 connections: Cache::new("connections", options.device_bytes),
                 folds: Cache::new("unread", options.unread_bytes),
                 events: Cache::new("events", options.event_bytes),
+                inboxes: Cache::new("inboxes", options.inbox_bytes),
+                key_stocks: Cache::new("key_stocks", options.key_stock_bytes),
                 store,
                 options,
                 clock,
@@ -255,6 +269,12 @@ impl SyncEngine {
         self.inner.transactions.event(transaction)
     }
 
+    /// Was a client's request that makes no event carried out earlier? Remembered as
+    /// [`SyncEngine::transaction`] is.
+    pub fn was_carried_out(&self, transaction: &ClientTransaction) -> bool {
+        self.inner.transactions.contains(transaction)
+    }
+
     /// The transaction id under which this device of this user made an event: what
     /// `unsigned.transaction_id` says. Remembered as [`SyncEngine::transaction`] is.
     pub fn transaction_id(
@@ -308,6 +328,8 @@ impl SyncEngine {
             inner.connections.status(),
             inner.folds.status(),
             inner.events.status(),
+            inner.inboxes.status(),
+            inner.key_stocks.status(),
         ]);
         SyncStatus {
             caches,

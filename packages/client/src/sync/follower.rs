@@ -78,15 +78,18 @@ impl SyncEngine {
             let mut keys = Vec::new();
             let mut transactions = Vec::new();
             for (_, entry) in entries {
-                if let LogEntry::Event {
-                    room,
-                    pos,
-                    txn: Some(txn),
-                    ..
-                } = entry
-                {
-                    keys.push(key![room, pos]);
-                    transactions.push(txn);
+                match entry {
+                    LogEntry::Event {
+                        room,
+                        pos,
+                        txn: Some(txn),
+                        ..
+                    } => {
+                        keys.push(key![room, pos]);
+                        transactions.push(txn);
+                    }
+                    LogEntry::SentToDevice { txn } => self.inner.transactions.insert_done(txn),
+                    _ => {}
                 }
             }
             let rows = read_many::<EventRow>(&self.inner.store, &keys).await?;
@@ -204,6 +207,8 @@ impl SyncEngine {
         self.inner.rooms.clear();
         self.inner.users.clear();
         self.inner.receipts.clear();
+        self.inner.inboxes.clear();
+        self.inner.key_stocks.clear();
         self.inner.index.write().adopt(to);
         self.inner.waiters.wake_where(|_| true);
     }

@@ -13,7 +13,7 @@ use matryx_entity::{
     room_no::RoomNo,
     token::SyncToken,
 };
-use ruma::OwnedUserId;
+use ruma::{OwnedDeviceId, OwnedUserId};
 
 /// How many log entries per node are remembered. A client that is further behind is answered by
 /// looking at each of its rooms.
@@ -41,6 +41,11 @@ pub(crate) enum Change {
     Signed {
         user: OwnedUserId,
         targets: Arc<[OwnedUserId]>,
+    },
+    /// The keys that a device has left.
+    OneTimeKeys {
+        user: OwnedUserId,
+        device: OwnedDeviceId,
     },
     /// Nothing that `/sync` shows.
     Other,

@@ -7,6 +7,8 @@ use ruma::{
     api::client::filter::{FilterDefinition, LazyLoadOptions},
 };
 
+use super::inbox::DeviceName;
+
 /// The longest time that a long poll sleeps.
 pub const MAX_TIMEOUT: Duration = Duration::from_mins(3);
 
@@ -48,6 +50,12 @@ impl SyncRequest {
             use_state_after: false,
             timeout: Duration::ZERO,
         }
+    }
+
+    /// The device that asks, with its user.
+    pub(crate) fn device(&self) -> Option<DeviceName> {
+        let device = self.device_id.clone()?;
+        Some((self.user_id.clone(), device))
     }
 
     pub(crate) fn timeline_limit(&self) -> usize {

@@ -1,5 +1,5 @@
-//! Which event a client's request made: the idempotency map, and its reverse for
-//! `unsigned.transaction_id`.
+//! Which requests of clients were carried out, and which events they made: the idempotency map, and
+//! its reverse for `unsigned.transaction_id`.
 //!
 //! In memory only; rebuilt from the log's tail at start. An entry that was pushed out costs a
 //! retry its idempotency after some hundred thousand events, not before.
@@ -25,7 +25,8 @@ pub(crate) struct Transactions {
 
 #[derive(Debug, Default)]
 struct State {
-    by_request: HashMap<Arc<ClientTransaction>, OwnedEventId>,
+    /// With the event, if the request made one.
+    by_request: HashMap<Arc<ClientTransaction>, Option<OwnedEventId>>,
     by_event: HashMap<OwnedEventId, Arc<ClientTransaction>>,
     order: VecDeque<Arc<ClientTransaction>>,
 }
@@ -33,21 +34,32 @@ struct State {
 impl Transactions {
     /// Remembers that a request made an event.
     pub(crate) fn insert(&self, transaction: ClientTransaction, event_id: &EventId) {
+        self.note(transaction, Some(event_id));
+    }
+
+    /// Remembers that a request was carried out that makes no event.
+    pub(crate) fn insert_done(&self, transaction: ClientTransaction) {
+        self.note(transaction, None);
+    }
+
+    fn note(&self, transaction: ClientTransaction, event_id: Option<&EventId>) {
         let mut state = self.state.lock();
         let transaction = Arc::new(transaction);
         let known = state
             .by_request
-            .insert(Arc::clone(&transaction), event_id.to_owned());
-        state
-            .by_event
-            .insert(event_id.to_owned(), Arc::clone(&transaction));
+            .insert(Arc::clone(&transaction), event_id.map(EventId::to_owned));
+        if let Some(event_id) = event_id {
+            state
+                .by_event
+                .insert(event_id.to_owned(), Arc::clone(&transaction));
+        }
         if known.is_some() {
             return;
         }
         state.order.push_back(transaction);
         if state.order.len() > MAX_TRANSACTIONS
             && let Some(oldest) = state.order.pop_front()
-            && let Some(event_id) = state.by_request.remove(&oldest)
+            && let Some(Some(event_id)) = state.by_request.remove(&oldest)
         {
             state.by_event.remove(&event_id);
         }
@@ -55,7 +67,12 @@ impl Transactions {
 
     /// The event that a request made.
     pub(crate) fn event(&self, transaction: &ClientTransaction) -> Option<OwnedEventId> {
-        self.state.lock().by_request.get(transaction).cloned()
+        self.state.lock().by_request.get(transaction)?.clone()
+    }
+
+    /// Was the request carried out?
+    pub(crate) fn contains(&self, transaction: &ClientTransaction) -> bool {
+        self.state.lock().by_request.contains_key(transaction)
     }
 
     /// The transaction id under which this device made the event.

@@ -11,18 +11,16 @@ mod render;
 mod state;
 mod summary;
 mod timeline;
+mod to_device;
 mod view;
 mod window;
 
 pub(crate) use self::{lazy::Connection, view::PATIENCE};
 
 use matryx_entity::token::SyncToken;
-use ruma::{
-    OneTimeKeyAlgorithm, UInt,
-    api::client::sync::sync_events::{
-        DeviceLists,
-        v3::{Response, Rooms},
-    },
+use ruma::api::client::sync::sync_events::{
+    DeviceLists,
+    v3::{Response, Rooms},
 };
 
 use self::{lazy::LazyMembers, view::View, window::Window};
@@ -42,10 +40,13 @@ impl SyncEngine {
     /// # Errors
     /// The token is not ours (`M_INVALID_PARAM`), or the database could not be read.
     pub async fn sync(&self, request: &SyncRequest) -> Result<Response, SyncError> {
-        let since = match &request.since {
+        let since: Option<SyncToken> = match &request.since {
             Some(text) => Some(text.parse().or(Err(SyncError::InvalidToken))?),
             None => None,
         };
+        if let (Some(since), Some(device)) = (&since, request.device()) {
+            self.remove_had(&device, since).await?;
+        }
         // Registered before the first look, so that no change falls between look and sleep.
         let waiter = self.inner.waiters.register(&request.user_id);
         let timeout = tokio::time::sleep(request.timeout.min(MAX_TIMEOUT));
@@ -72,22 +73,23 @@ impl SyncEngine {
     ) -> Result<(Response, bool), SyncError> {
         let (view, changes) = View::capture(self, request, since).await?;
         let mut members = LazyMembers::begin(&view);
+        let stock_changed = view.stock_changed(&changes);
         let window = Window::find(&view, changes);
-        let next_batch = view.token();
+        let (to_device, next_batch) = view.messages();
         let mut response = Response::new(next_batch.to_string());
         response.rooms = rooms(&view, window, &mut members).await?;
         response.account_data = view.global_account_data();
-        // Clients without keys must learn that they have none, or they never upload any.
-        response.device_one_time_keys_count =
-            [(OneTimeKeyAlgorithm::SignedCurve25519, UInt::from(0_u32))].into();
-        response.device_unused_fallback_key_types = Some(Vec::new());
+        response.to_device = to_device;
+        view.tell_key_stock(&mut response).await?;
         if let Some(since) = since {
             response.device_lists = device_lists(&view, since).await?;
         }
         members.finish(&view, next_batch);
         let is_news = !response.rooms.is_empty()
             || !response.account_data.is_empty()
-            || !response.device_lists.is_empty();
+            || !response.device_lists.is_empty()
+            || !response.to_device.is_empty()
+            || stock_changed;
         Ok((response, is_news))
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Waits until the engine has applied all that is committed.
-async fn settled(world: &World) {
+pub(crate) async fn settled(world: &World) {
     let watermarks = world.store.watermarks().borrow().clone();
     for (node, seq) in watermarks.iter() {
         while !world.engine.now().covers(Position { node, seq }) {
@@ -157,7 +157,7 @@ async fn a_token_of_a_process_that_is_ahead_is_not_taken_back() {
 }
 
 /// Collects the batches that the store hands over, for the test to deliver as it likes.
-fn collect(world: &World) -> Arc<Mutex<Vec<CommittedBatch>>> {
+pub(crate) fn collect(world: &World) -> Arc<Mutex<Vec<CommittedBatch>>> {
     let batches = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&batches);
     world

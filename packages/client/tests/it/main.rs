@@ -18,6 +18,7 @@ mod response;
 mod restart;
 mod script;
 mod state;
+mod to_device;
 mod transactions;
 mod unread;
 mod waiting;

@@ -142,3 +142,29 @@ async fn typing_past_its_deadline_wakes() {
     poll.answer().await;
     assert!(world.engine.typing().list(room).is_empty());
 }
+
+#[tokio::test]
+async fn a_message_wakes_the_devices_of_its_user_and_nobody_else() {
+    let (bob, carol) = (user("bob"), user("carol"));
+    let world = World::new().await;
+    let (bobs, carols) = (world.initial(&bob).await, world.initial(&carol).await);
+    let mut waits = Poll::start(&world, &bob, &bobs, LONG).await;
+    let mut sleeps = Poll::start(&world, &carol, &carols, LONG).await;
+    world.send_to_device(&bob, &["DEVICE"], "x").await;
+    let answer = waits.answer().await;
+    assert_eq!(answer.to_device.events.len(), 1);
+    assert!(sleeps.sleeps());
+    // What is for another device of the user is no news.
+    let mut waits = Poll::start(&world, &bob, &answer, LONG).await;
+    world.send_to_device(&bob, &["OTHER"], "x").await;
+    world.set_one_time_key(&bob, "OTHER", "1", true).await;
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    assert!(waits.sleeps());
+    world.set_one_time_key(&bob, "DEVICE", "1", true).await;
+    let answer = waits.answer().await;
+    let counts = &answer.device_one_time_keys_count;
+    assert_eq!(counts[&"signed_curve25519".into()], ruma::uint!(1));
+    assert!(sleeps.sleeps());
+}

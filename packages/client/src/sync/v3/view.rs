@@ -14,6 +14,7 @@ use ruma::{MilliSecondsSinceUnixEpoch, api::client::filter::FilterDefinition};
 use crate::sync::{
     engine::{Inner, SyncEngine},
     error::SyncError,
+    inbox::{DeviceName, Inbox},
     index::Change,
     request::SyncRequest,
     user_view::UserView,
@@ -33,6 +34,8 @@ pub(super) struct View<'a> {
     pub(super) since: Option<&'a SyncToken>,
     pub(super) now: SyncToken,
     pub(super) user: Arc<UserView>,
+    /// The messages for the device that asks, if one does.
+    pub(super) inbox: Option<Arc<Inbox>>,
     pub(super) clock: MilliSecondsSinceUnixEpoch,
     typing: u64,
 }
@@ -45,15 +48,20 @@ impl<'a> View<'a> {
         since: Option<&'a SyncToken>,
     ) -> Result<(Self, Changes), SyncError> {
         let inner = &engine.inner;
+        let device = request.device();
         let captured = async {
             loop {
                 let progress = inner.progress.notified();
                 // Read first: what changes later gets a higher serial and wakes the waiter.
                 let typing = inner.typing.serial();
-                let (now, changes, cached) = capture_index(inner, request, since);
-                let user = match cached {
+                let (now, changes, cached) = capture_index(inner, request, since, device.as_ref());
+                let user = match cached.user {
                     Some(user) => user,
                     None => engine.user(&request.user_id).await?,
+                };
+                let inbox = match (cached.inbox, &device) {
+                    (None, Some(device)) => Some(engine.inbox(device).await?),
+                    (cached, _) => cached,
                 };
                 // A view that was read from the database may be ahead of what was applied.
                 if user.newest.positions().all(|at| now.covers(at)) {
@@ -63,6 +71,7 @@ impl<'a> View<'a> {
                         since,
                         now,
                         user,
+                        inbox,
                         clock: inner.clock.now(),
                         typing,
                     };
@@ -132,13 +141,24 @@ impl<'a> View<'a> {
     }
 }
 
+/// What the caches hold at the moment of the index.
+struct Cached {
+    user: Option<Arc<UserView>>,
+    inbox: Option<Arc<Inbox>>,
+}
+
 fn capture_index(
     inner: &Inner,
     request: &SyncRequest,
     since: Option<&SyncToken>,
-) -> (SyncToken, Changes, Option<Arc<UserView>>) {
+    device: Option<&DeviceName>,
+) -> (SyncToken, Changes, Cached) {
     let index = inner.index.read();
     let now = index.applied().clone();
     let changes = since.and_then(|since| index.changes_after(since));
-    (now, changes, inner.users.get(&request.user_id))
+    let cached = Cached {
+        user: inner.users.get(&request.user_id),
+        inbox: device.and_then(|device| inner.inboxes.get(device)),
+    };
+    (now, changes, cached)
 }

@@ -2,8 +2,9 @@
 
 use matryx_client::sync::Attachment;
 use matryx_entity::{
-    account_data::AccountData, clock::Clock as _, log::LogEntry, member::Member,
-    position::Position, receipt::Receipt, room_no::RoomNo,
+    account_data::AccountData, clock::Clock as _, fallback_key::FallbackKey, log::LogEntry,
+    member::Member, one_time_key::OneTimeKey, position::Position, receipt::Receipt,
+    room_no::RoomNo, stored::Stored as _, to_device::ToDeviceMessage,
 };
 use matryx_surrealdb::Plan;
 use ruma::{OwnedRoomId, UserId, events::room::member::MembershipState};
@@ -136,6 +137,86 @@ impl World {
             plan.log(entry)
         };
         plan.put_stamped(member, at);
+        self.store.commit(plan).await.unwrap();
+    }
+
+    /// Sends a message to devices of a user, in one commit.
+    pub(crate) async fn send_to_device(&self, user: &UserId, devices: &[&str], text: &str) {
+        let messages: Arc<[_]> = devices
+            .iter()
+            .map(|device| {
+                Arc::new(ToDeviceMessage {
+                    user: user.to_owned(),
+                    device_id: (*device).into(),
+                    at: Position::default(),
+                    sender: super::user("sender"),
+                    kind: "m.test".to_owned(),
+                    content: json!({ "text": text }).to_string(),
+                })
+            })
+            .collect();
+        let entry = LogEntry::ToDevice {
+            user: user.to_owned(),
+            devices: messages.iter().map(|it| it.device_id.clone()).collect(),
+        };
+        let mut plan = Plan::new();
+        let at = if self.attach {
+            let attachment = Attachment::ToDevice(Arc::clone(&messages));
+            plan.log_with(entry, Arc::new(attachment))
+        } else {
+            plan.log(entry)
+        };
+        for message in &*messages {
+            plan.create_at(&**message, at);
+        }
+        self.store.commit(plan).await.unwrap();
+    }
+
+    /// Gives a device a one-time key, or takes one away.
+    pub(crate) async fn set_one_time_key(
+        &self,
+        user: &UserId,
+        device: &str,
+        id: &str,
+        is_there: bool,
+    ) {
+        let key = OneTimeKey {
+            user: user.to_owned(),
+            device_id: device.into(),
+            algorithm: "signed_curve25519".to_owned(),
+            key_id: id.to_owned(),
+            no: 1,
+            json: "{}".to_owned(),
+        };
+        let mut plan = Plan::new();
+        if is_there {
+            plan.put(&key);
+        } else {
+            plan.delete::<OneTimeKey>(&key.key());
+        }
+        self.log_keys(plan, user, device).await;
+    }
+
+    /// Gives a device a fallback key, used or not.
+    pub(crate) async fn set_fallback_key(&self, user: &UserId, device: &str, is_used: bool) {
+        let key = FallbackKey {
+            user: user.to_owned(),
+            device_id: device.into(),
+            algorithm: "signed_curve25519".to_owned(),
+            key_id: "F".to_owned(),
+            json: "{}".to_owned(),
+            used: is_used,
+        };
+        let mut plan = Plan::new();
+        plan.put(&key);
+        self.log_keys(plan, user, device).await;
+    }
+
+    async fn log_keys(&self, mut plan: Plan, user: &UserId, device: &str) {
+        plan.log(LogEntry::OneTimeKeys {
+            user: user.to_owned(),
+            device: device.into(),
+        });
         self.store.commit(plan).await.unwrap();
     }
 }
