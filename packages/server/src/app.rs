@@ -22,6 +22,7 @@ use crate::{
     rate_limit::RateLimits,
     room::{Rooms, acl::ServerAcls},
     telemetry::Telemetry,
+    to_device::ToDevice,
     user::Users,
 };
 
@@ -43,6 +44,8 @@ pub struct Services {
     pub users: Users,
     /// Backups of room keys.
     pub key_backups: KeyBackups,
+    /// Messages to devices.
+    pub to_device: ToDevice,
     /// The way to other homeservers.
     pub federation: Federation,
     /// What other homeservers sent lately.

@@ -37,11 +37,16 @@ impl Requester {
         room_id: &RoomId,
         endpoint: impl std::fmt::Display,
     ) -> ClientTransaction {
+        self.transaction_of(txn_id, format!("{room_id} {endpoint}"))
+    }
+
+    /// The same for an endpoint that is about no room: ids are scoped to the device and the endpoint.
+    pub fn transaction_of(&self, txn_id: OwnedTransactionId, scope: String) -> ClientTransaction {
         ClientTransaction {
             user: self.user_id.clone(),
             device: self.device_id.clone().unwrap_or_else(|| "".into()),
             txn_id,
-            scope: format!("{room_id} {endpoint}"),
+            scope,
         }
     }
 }

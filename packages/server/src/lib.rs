@@ -18,6 +18,7 @@ pub mod room;
 pub mod serve;
 pub mod signing_key;
 pub mod telemetry;
+pub mod to_device;
 pub mod user;
 pub mod user_locks;
 

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod keys;
 pub mod room_keys;
 pub mod rooms;
+pub mod send_to_device;
 pub mod sync;
 pub mod versions;
 
@@ -21,6 +22,7 @@ pub fn routes(routes: Routes) -> Routes {
     let routes = routes
         .add(versions::versions)
         .add(capabilities::capabilities)
+        .add(send_to_device::send_to_device)
         .add_long_poll(sync::sync);
     let routes = account::routes(routes);
     let routes = directory::routes(routes);

@@ -12,6 +12,7 @@ mod rate_limit;
 pub(in crate::api) mod request;
 mod room;
 mod store;
+mod to_device;
 mod user;
 
 use std::time::Duration;

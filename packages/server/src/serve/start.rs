@@ -33,6 +33,7 @@ use crate::{
     room::{RoomDependencies, RoomError, Rooms, acl::ServerAcls},
     signing_key::{SigningKey, SigningKeyError},
     telemetry::Telemetry,
+    to_device::ToDevice,
     user::{UserDependencies, UserError, Users},
 };
 
@@ -152,6 +153,7 @@ pub async fn start(
     check_tokens(&appservices, &users).await?;
     let sender = base.sender().await?;
     let device_lists = base.device_lists();
+    let to_device = base.to_device();
     let first_admin_token = users.first_admin_token().await?;
     let acls = Arc::new(ServerAcls::default());
     let inbound = base.inbound(&rooms, &acls).await?;
@@ -163,6 +165,7 @@ pub async fn start(
         federation: base.federation,
         sender,
         device_lists,
+        to_device,
         transactions: Transactions::default(),
         key_backups,
         key_ring: base.key_ring,
@@ -256,6 +259,19 @@ impl Base {
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
         })
+    }
+
+    /// Messages to devices, and what forgets the old ones of other servers.
+    fn to_device(&self) -> ToDevice {
+        let to_device = ToDevice::new(
+            self.store.clone(),
+            self.sync.clone(),
+            self.config.server_name.clone(),
+            Arc::clone(&self.clock),
+        );
+        let forgetting = to_device.clone().keep_forgetting(self.shutdown.clone());
+        self.tasks.spawn(forgetting);
+        to_device
     }
 
     /// What takes in the events of other servers.

@@ -11,6 +11,7 @@ mod federation;
 mod process;
 mod room_keys;
 mod rooms;
+mod send_to_device;
 mod support;
 mod sync;
 mod walk;
