@@ -20,13 +20,15 @@ use serde_json::{Value, json, value::to_raw_value};
 
 use crate::world::user;
 
+mod fixtures;
+
 /// An event before it is known what it rests on.
 #[derive(Clone, Debug)]
 struct Plan {
     id: OwnedEventId,
     prev: Vec<OwnedEventId>,
-    sender: &'static str,
-    kind: &'static str,
+    sender: String,
+    kind: String,
     state_key: String,
     content: Value,
     ts: u32,
@@ -77,7 +79,10 @@ impl Server {
             return false;
         }
         let mut after = before;
-        after.insert((plan.kind.into(), plan.state_key.clone()), plan.id.clone());
+        after.insert(
+            (plan.kind.as_str().into(), plan.state_key.clone()),
+            plan.id.clone(),
+        );
         self.after.insert(plan.id.clone(), after);
         self.events.insert(plan.id.clone(), Arc::new(pdu));
         true
@@ -86,8 +91,8 @@ impl Server {
     fn pdu(&self, plan: &Plan, before: &StateSet) -> Pdu {
         let content = to_raw_value(&plan.content).unwrap();
         let slots = auth_types_for_event(
-            &TimelineEventType::from(plan.kind),
-            &user(plan.sender),
+            &TimelineEventType::from(plan.kind.as_str()),
+            &user(&plan.sender),
             Some(&plan.state_key),
             &content,
             &self.rules.authorization,
@@ -97,7 +102,7 @@ impl Server {
         let mut json = json!({
             "auth_events": auth_events, "content": plan.content, "depth": 1,
             "origin_server_ts": plan.ts, "prev_events": plan.prev, "room_id": self.room_id,
-            "sender": user(plan.sender), "state_key": plan.state_key, "type": plan.kind,
+            "sender": user(&plan.sender), "state_key": plan.state_key, "type": plan.kind,
         });
         if plan.kind == "m.room.create" && self.room_id == "!create" {
             json.as_object_mut().unwrap().remove("room_id");
@@ -114,16 +119,16 @@ fn id(name: &str) -> OwnedEventId {
 fn plan(
     name: &str,
     prev: &[&str],
-    sender: &'static str,
-    kind: &'static str,
+    sender: &str,
+    kind: &str,
     state_key: &str,
     content: Value,
 ) -> Plan {
     Plan {
         id: id(name),
         prev: prev.iter().map(|name| id(name)).collect(),
-        sender,
-        kind,
+        sender: sender.to_owned(),
+        kind: kind.to_owned(),
         state_key: state_key.to_owned(),
         content,
         ts: 0,
@@ -267,8 +272,8 @@ impl Attempt {
         Plan {
             id: id(&format!("event{number}")),
             prev,
-            sender,
-            kind,
+            sender: sender.to_owned(),
+            kind: kind.to_owned(),
             state_key,
             content,
             ts: self.ts,
@@ -308,7 +313,7 @@ fn tips(plans: &[Plan]) -> Vec<OwnedEventId> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn any_arrival_order_converges(
