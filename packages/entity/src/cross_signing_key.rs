@@ -33,6 +33,9 @@ pub enum CrossSigningUsage {
 }
 
 impl CrossSigningUsage {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Master, Self::SelfSigning, Self::UserSigning];
+
     /// As it is written in a key's `usage`.
     pub fn as_str(self) -> &'static str {
         match self {
