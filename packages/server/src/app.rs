@@ -15,7 +15,7 @@ use crate::{
     caller::Identities,
     config::Config,
     data_dir::DataDir,
-    e2ee::remote::RemoteLists,
+    e2ee::{E2ee, remote::RemoteLists},
     federation::{inbound::Inbound, sender::Sender, transactions::Transactions},
     key::KeyRing,
     key_backup::KeyBackups,
@@ -46,6 +46,8 @@ pub struct Services {
     pub key_backups: KeyBackups,
     /// Messages to devices.
     pub to_device: ToDevice,
+    /// The keys of users and devices.
+    pub e2ee: E2ee,
     /// The way to other homeservers.
     pub federation: Federation,
     /// What other homeservers sent lately.

@@ -1,3 +1,133 @@
-//! End-to-end encryption: the keys of devices and users.
+//! End-to-end encryption: the keys that devices and users publish, and who gets them.
+//!
+//! Invariants: a one-time key is given to one device and never again; a key is stored only if who
+//! must have signed it has; every change of a user's devices or cross-signing keys is counted in
+//! the user's list and logged in the same commit; what a user signed of others is shown to that
+//! user alone. Changes of one user's keys in this process happen one after another
+//! ([`Users::lock`]).
 
+mod cache;
+mod claim;
+mod cross_signing;
+mod error;
+mod query;
 pub mod remote;
+mod signatures;
+mod stock;
+mod upload;
+mod user_keys;
+
+use std::sync::Arc;
+
+use matryx_client::sync::SyncEngine;
+use matryx_entity::{log::LogEntry, signed_object::SignedObject};
+use matryx_surrealdb::Store;
+use ruma::UserId;
+
+use self::{cache::UserCache, query::OwnSignatures, remote::RemoteLists};
+pub use self::{
+    claim::{ClaimedKeys, Claims, DevicesKeys},
+    cross_signing::SigningKeys,
+    error::E2eeError,
+    query::FoundKeys,
+    signatures::{SignatureFailure, SignatureFailures},
+    upload::{KeyCounts, KeyUpload},
+    user_keys::{KnownDevice, UserKeys},
+};
+use crate::user::Users;
+
+/// How many bytes of what users signed of others are held.
+const SIGNATURE_BYTES: u64 = 4 << 20;
+
+/// What the domain is built from.
+pub struct E2eeDependencies {
+    /// The database.
+    pub store: Store,
+    /// The caches, which follow the log.
+    pub sync: SyncEngine,
+    /// The accounts.
+    pub users: Users,
+    /// The keys of users of other servers.
+    pub remote: RemoteLists,
+    /// How many bytes of users' keys are held.
+    pub cache_bytes: u64,
+}
+
+/// The keys of users. Cheap to clone.
+#[derive(Clone)]
+pub struct E2ee {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    users: Users,
+    remote: RemoteLists,
+    keys: UserCache<UserKeys>,
+    signatures: UserCache<OwnSignatures>,
+}
+
+impl Inner {
+    /// Forgets what a change makes stale.
+    fn follow(&self, entry: &LogEntry) {
+        match entry {
+            LogEntry::Device { user, .. } => self.keys.forget(user),
+            LogEntry::User { user } => {
+                self.keys.forget(user);
+                self.signatures.forget(user);
+            }
+            LogEntry::Signed { user, .. } => self.signatures.forget(user),
+            _ => {}
+        }
+    }
+}
+
+impl E2ee {
+    /// The domain, which follows the log from now on.
+    pub fn new(dependencies: E2eeDependencies) -> Self {
+        let E2eeDependencies {
+            store,
+            sync,
+            users,
+            remote,
+            cache_bytes,
+        } = dependencies;
+        let inner = Arc::new(Inner {
+            store,
+            users,
+            remote,
+            keys: UserCache::new("user_keys", cache_bytes),
+            signatures: UserCache::new("key_signatures", SIGNATURE_BYTES),
+        });
+        let follower = Arc::downgrade(&inner);
+        sync.on_entry(move |_, entry| {
+            if let Some(inner) = follower.upgrade() {
+                inner.follow(entry);
+            }
+        });
+        Self { inner }
+    }
+
+    /// What is known of a user's keys, from memory or with five queries. None if this server has
+    /// no such account, or never heard of the list of a user of another server.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn known(&self, user: &UserId) -> Result<Option<Arc<UserKeys>>, E2eeError> {
+        if let Some(keys) = self.inner.keys.get(user) {
+            return Ok(Some(keys));
+        }
+        let read_at = self.inner.keys.epoch();
+        let is_local = self.inner.users.is_local(user);
+        let keys = user_keys::load(&self.inner.store, user, is_local).await?;
+        if let Some(keys) = &keys {
+            self.inner.keys.insert(user, Arc::clone(keys), read_at);
+        }
+        Ok(keys)
+    }
+}
+
+/// A key that was checked when it came.
+fn stored_object(json: &str) -> Result<SignedObject, E2eeError> {
+    SignedObject::parse(json).map_err(E2eeError::Damaged)
+}

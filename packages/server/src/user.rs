@@ -12,6 +12,7 @@ mod chores;
 mod credentials;
 mod deactivate;
 mod device;
+mod device_list;
 mod elsewhere;
 mod error;
 mod filter;
@@ -38,10 +39,11 @@ use std::{sync::Arc, time::Duration};
 use matryx_client::{federation::Federation, sync::SyncEngine};
 use matryx_entity::{clock::Clock, log::LogEntry, stored::Stored, user::User};
 use matryx_surrealdb::Store;
-use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, ServerName, UInt, UserId};
+use ruma::{MilliSecondsSinceUnixEpoch, ServerName, UInt, UserId};
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::device_list::ListChange;
 pub use self::{
     account_data::DataScope,
     credentials::LoginName,
@@ -195,7 +197,7 @@ impl Users {
     }
 
     /// The user's lock, for a change that reads before it writes.
-    async fn lock(&self, user: &UserId) -> Option<MutexGuard<'_, ()>> {
+    pub(crate) async fn lock(&self, user: &UserId) -> Option<MutexGuard<'_, ()>> {
         self.inner.locks.lock(user).await
     }
 
@@ -203,7 +205,7 @@ impl Users {
         self.inner.clock.now()
     }
 
-    fn is_local(&self, user: &UserId) -> bool {
+    pub(crate) fn is_local(&self, user: &UserId) -> bool {
         user.server_name() == self.server_name()
     }
 
@@ -237,15 +239,6 @@ fn later(now: MilliSecondsSinceUnixEpoch, by: Duration) -> MilliSecondsSinceUnix
     let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
     let by = UInt::try_from(by).unwrap_or(UInt::MAX);
     MilliSecondsSinceUnixEpoch(now.get().saturating_add(by))
-}
-
-/// What the log calls a change of a user's devices.
-fn devices_changed(user: &UserId) -> LogEntry {
-    LogEntry::Device {
-        user: OwnedUserId::from(user),
-        devices: Vec::new(),
-        cross_signing: false,
-    }
 }
 
 /// The table of an account, to tell which record was there already.

@@ -5,6 +5,7 @@
 //! logged here, once, with its causes, and the client learns nothing of it.
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#standard-error-response)
 
+mod e2ee;
 mod identity;
 mod key;
 mod key_backup;
@@ -89,6 +90,12 @@ impl ApiError {
     /// 400 with any error code.
     pub(in crate::api) fn bad_request(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, kind, message)
+    }
+
+    /// 400 `M_INVALID_SIGNATURE`, which the protocol library has no kind for.
+    pub(in crate::api) fn invalid_signature(message: &str) -> Self {
+        let body = serde_json::json!({ "errcode": "M_INVALID_SIGNATURE", "error": message });
+        Self::with_body(StatusCode::BAD_REQUEST, &body)
     }
 
     /// 413 `M_TOO_LARGE`.

@@ -11,6 +11,8 @@ settings! {
         users: ByteSize = ByteSize::mib(24),
         /// Memory for read receipts.
         receipts: ByteSize = ByteSize::mib(8),
+        /// Memory for the keys of users and their devices.
+        user_keys: ByteSize = ByteSize::mib(16),
         /// Access tokens that are kept.
         access_tokens: u32 = 50_000,
     }

@@ -21,7 +21,10 @@ use crate::{
     caller::TokenState,
     config::Config,
     data_dir::{DataDir, DataDirError},
-    e2ee::remote::{RemoteDependencies, RemoteLists},
+    e2ee::{
+        E2ee, E2eeDependencies,
+        remote::{RemoteDependencies, RemoteLists},
+    },
     federation::{
         inbound::{Inbound, InboundDependencies},
         sender::{Sender, SenderDependencies},
@@ -154,6 +157,7 @@ pub async fn start(
     let sender = base.sender().await?;
     let device_lists = base.device_lists();
     let to_device = base.to_device();
+    let e2ee = base.e2ee(&users, &device_lists);
     let first_admin_token = users.first_admin_token().await?;
     let acls = Arc::new(ServerAcls::default());
     let inbound = base.inbound(&rooms, &acls).await?;
@@ -176,6 +180,7 @@ pub async fn start(
         sync: base.sync,
         rooms,
         users,
+        e2ee,
         clock: base.clock,
         appservices,
         metrics: Some(telemetry),
@@ -201,6 +206,16 @@ struct Base {
 }
 
 impl Base {
+    fn e2ee(&self, users: &Users, remote: &RemoteLists) -> E2ee {
+        E2ee::new(E2eeDependencies {
+            store: self.store.clone(),
+            sync: self.sync.clone(),
+            users: users.clone(),
+            remote: remote.clone(),
+            cache_bytes: self.config.cache.user_keys.as_bytes(),
+        })
+    }
+
     fn rooms(&self, pair: Arc<Ed25519KeyPair>) -> Rooms {
         let signer = EventSigner::new(self.config.server_name.clone(), pair);
         Rooms::new(RoomDependencies {

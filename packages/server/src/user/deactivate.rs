@@ -17,7 +17,7 @@ use ruma::{
     api::client::uiaa::{AuthData, AuthType},
 };
 
-use super::{Proven, UserError, Users, devices_changed, interactive::Operation};
+use super::{Proven, UserError, Users, interactive::Operation};
 use crate::caller::Requester;
 
 const NO_SUCH_USER: UserError = UserError::NotFound("There is no such user");
@@ -25,7 +25,7 @@ const NO_SUCH_USER: UserError = UserError::NotFound("There is no such user");
 impl Users {
     /// Proves an operation on the caller's account with its password. An application service
     /// has proved enough with its token.
-    async fn prove_owner(
+    pub(crate) async fn prove_owner(
         &self,
         requester: &Requester,
         operation: &str,
@@ -108,7 +108,8 @@ impl Users {
     }
 
     /// Closes an account for good: its sessions end, its profile and what it kept here go, and it
-    /// leaves its rooms; that, and the end of its key backups, happens after the answer. Four queries and one commit.
+    /// leaves its rooms; that, and the end of its key backups, happens after the answer. Ten
+    /// queries and one commit.
     ///
     /// Its token records stay, so that its devices are told what happened.
     ///
@@ -128,9 +129,11 @@ impl Users {
         let mut plan = Plan::new();
         plan.put(&account);
         plan.delete::<Profile>(&Profile::key_of(user));
-        for device in self.list_stored_devices(user).await? {
-            self.plan_removal(&mut plan, &device);
-        }
+        let devices = self.list_stored_devices(user).await?;
+        let mut change = self.plan_removal(&mut plan, user, &devices).await?;
+        self.plan_identity_gone(&mut plan, user).await?;
+        change.cross_signing = true;
+        self.plan_list_change(&mut plan, user, change).await?;
         self.plan_erasure(&mut plan, user).await?;
         if erased {
             plan.put(&Erasure {
@@ -155,7 +158,6 @@ impl Users {
         plan.log(LogEntry::User {
             user: user.to_owned(),
         });
-        plan.log(devices_changed(user));
         self.inner.store.commit(plan).await?;
         for chore in chores {
             self.queue_chore(chore);

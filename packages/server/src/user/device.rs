@@ -6,7 +6,7 @@ use matryx_entity::{device::Device, device_activity::DeviceActivity, key};
 use matryx_surrealdb::{KeyRange, Plan};
 use ruma::{DeviceId, OwnedDeviceId, UserId};
 
-use super::{UserError, Users, devices_changed, session::check_device_name};
+use super::{ListChange, UserError, Users, session::check_device_name};
 
 /// The most devices that one request removes.
 const MAX_REMOVED: usize = 1000;
@@ -76,7 +76,8 @@ impl Users {
         device.display_name = Some(name);
         let mut plan = Plan::new();
         plan.put(&device);
-        plan.log(devices_changed(user));
+        let change = ListChange::of(device.device_id);
+        self.plan_list_change(&mut plan, user, change).await?;
         self.inner.store.commit(plan).await?;
         Ok(())
     }

@@ -57,7 +57,7 @@ pub struct Proven {
 
 impl Proven {
     /// Removes the session with the commit of the operation.
-    pub(super) fn finish(&self, plan: &mut Plan) {
+    pub(crate) fn finish(&self, plan: &mut Plan) {
         if let Some(session) = &self.session {
             plan.delete::<UiaSession>(&UiaSession::key_of(session));
         }

@@ -288,10 +288,13 @@ impl Users {
         plan.log(LogEntry::User {
             user: user_id.clone(),
         });
-        let session = draft
-            .session
-            .clone()
-            .map(|session| self.plan_session(&mut plan, &user_id, session, None));
+        let session = match draft.session.clone() {
+            Some(session) => {
+                let session = self.plan_session(&mut plan, &user_id, session, None);
+                Some(session.await?)
+            }
+            None => None,
+        };
         proven.finish(&mut plan);
         match self.inner.store.commit(plan).await {
             Ok(_) => Ok(Registered { user_id, session }),

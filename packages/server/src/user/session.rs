@@ -14,7 +14,7 @@ use matryx_entity::{
 use matryx_surrealdb::{KeyRange, Plan};
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
-use super::{UserError, Users, devices_changed, later, secret};
+use super::{ListChange, UserError, Users, later, secret};
 use crate::caller::Requester;
 use matryx_entity::key;
 
@@ -91,19 +91,22 @@ impl Users {
             None => None,
         };
         let mut plan = Plan::new();
-        let session = self.plan_session(&mut plan, &user.user_id, new, known);
+        let session = self
+            .plan_session(&mut plan, &user.user_id, new, known)
+            .await?;
         self.inner.store.commit(plan).await?;
         Ok(session)
     }
 
-    /// Adds a session to a plan. An existing device keeps its name and loses its tokens.
-    pub(super) fn plan_session(
+    /// Adds a session to a plan. An existing device keeps its name and keys and loses its tokens;
+    /// for a new one, one query.
+    pub(super) async fn plan_session(
         &self,
         plan: &mut Plan,
         user: &UserId,
         new: NewSession,
         known: Option<Device>,
-    ) -> Session {
+    ) -> Result<Session, UserError> {
         let mut device = if let Some(device) = known {
             for pair in [device.tokens, device.previous].into_iter().flatten() {
                 delete_pair(plan, &pair);
@@ -118,13 +121,13 @@ impl Users {
                 ..device
             }
         } else {
-            plan.log(devices_changed(user));
+            let named = new.device_id.filter(|id| !id.as_str().is_empty());
+            let device_id = named.unwrap_or_else(secret::device_id);
+            let change = ListChange::of(device_id.clone());
+            self.plan_list_change(plan, user, change).await?;
             Device {
                 user: user.to_owned(),
-                device_id: new
-                    .device_id
-                    .filter(|id| !id.as_str().is_empty())
-                    .unwrap_or_else(secret::device_id),
+                device_id,
                 display_name: new.display_name,
                 created_ts: self.now(),
                 tokens: None,
@@ -133,7 +136,7 @@ impl Users {
         };
         let session = self.plan_tokens(plan, &mut device, new.refreshable);
         plan.put(&device);
-        session
+        Ok(session)
     }
 
     /// Gives a device new tokens; the caller writes the device.
@@ -282,7 +285,7 @@ impl Users {
     }
 
     /// All devices of a user: one query.
-    pub(super) async fn list_stored_devices(
+    pub(crate) async fn list_stored_devices(
         &self,
         user: &UserId,
     ) -> Result<Vec<Device>, UserError> {
@@ -296,7 +299,6 @@ impl Users {
         }
         let mut plan = Plan::new();
         for device in devices {
-            self.plan_removal(&mut plan, device);
             for pair in [device.tokens, device.previous].into_iter().flatten() {
                 delete_pair(&mut plan, &pair);
             }
@@ -305,16 +307,29 @@ impl Users {
                 device: Some(device.device_id.clone()),
             });
         }
-        plan.log(devices_changed(user));
+        let change = self.plan_removal(&mut plan, user, devices).await?;
+        self.plan_list_change(&mut plan, user, change).await?;
         self.inner.store.commit(plan).await?;
         Ok(())
     }
 
-    /// Everything of a device but its tokens.
-    pub(super) fn plan_removal(&self, plan: &mut Plan, device: &Device) {
-        self.inner.activity.forget(&device.user, &device.device_id);
-        plan.delete::<Device>(&Device::key_of(&device.user, &device.device_id));
-        plan.delete::<DeviceActivity>(&DeviceActivity::key_of(&device.user, &device.device_id));
+    /// Everything of devices but their tokens, and what that changes of the user's list. Four
+    /// queries.
+    pub(super) async fn plan_removal(
+        &self,
+        plan: &mut Plan,
+        user: &UserId,
+        devices: &[Device],
+    ) -> Result<ListChange, UserError> {
+        let mut change = ListChange::default();
+        for Device { device_id, .. } in devices {
+            self.inner.activity.forget(user, device_id);
+            plan.delete::<Device>(&Device::key_of(user, device_id));
+            plan.delete::<DeviceActivity>(&DeviceActivity::key_of(user, device_id));
+            change.devices.push(device_id.clone());
+        }
+        self.plan_devices_gone(plan, user, devices).await?;
+        Ok(change)
     }
 }
 

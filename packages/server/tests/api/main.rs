@@ -6,6 +6,7 @@
 
 mod account;
 mod directory;
+mod e2ee;
 mod edge;
 mod federation;
 mod process;

@@ -11,6 +11,7 @@
 use std::fmt::Write;
 
 mod clock;
+mod keys;
 mod process;
 mod request;
 mod server;
@@ -18,6 +19,7 @@ mod user;
 
 pub(crate) use self::{
     clock::TestClock,
+    keys::{CrossSigning, DeviceIdentity, SigningKey},
     process::{Launch, Site},
     request::{Answer, Outgoing},
     server::{ServerBuilder, TestServer},

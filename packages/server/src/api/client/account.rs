@@ -13,7 +13,7 @@ pub mod login;
 pub mod logout;
 pub mod password;
 pub mod profile;
-mod proof;
+pub(super) mod proof;
 pub mod pushrules;
 pub mod refresh;
 pub mod register;

@@ -2,51 +2,35 @@
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#get_matrixfederationv1userdevicesuserid)
 
 use axum::extract::State;
-use matryx_entity::device::Device;
 use ruma::{
     UInt,
     api::federation::device::get_devices::v1::{Request, Response, UserDevice},
-    serde::Raw,
 };
-use serde_json::json;
 
 use crate::{
-    api::{
-        error::{ApiError, ApiResult},
-        extract::Call,
-    },
+    api::{error::ApiResult, extract::Call},
     app::App,
+    e2ee::KnownDevice,
 };
 
-/// The devices of a user of this server.
-///
-/// No device has uploaded keys; each is told with an empty set of them, because the specification
-/// has no device without one. No change of devices is announced to other servers either, which is
-/// what `stream_id` counts.
+/// The devices of a user of this server that have keys: the specification has no device without.
 pub async fn devices(
     State(app): State<App>,
     Call { request, .. }: Call<Request>,
 ) -> ApiResult<Response> {
-    let devices = app.users.devices_for_servers(&request.user_id).await?;
+    let list = app.e2ee.list_here(&request.user_id).await?;
     let names = app.config.federation.allow_device_names;
-    let mut response = Response::new(request.user_id, UInt::MIN);
-    for device in devices {
-        response.devices.push(listed(device, names)?);
-    }
+    let stream_id = UInt::try_from(list.stream_id).unwrap_or(UInt::MIN);
+    let mut response = Response::new(request.user_id, stream_id);
+    let devices = list.devices.iter().map(|device| listed(device, names));
+    response.devices.extend(devices);
+    response.master_key.clone_from(&list.master);
+    response.self_signing_key.clone_from(&list.self_signing);
     Ok(response)
 }
 
-fn listed(device: Device, names: bool) -> ApiResult<UserDevice> {
-    let keys = json!({
-        "user_id": device.user,
-        "device_id": device.device_id,
-        "algorithms": [],
-        "keys": {},
-        "signatures": {},
-    });
-    let keys = Raw::from_json_string(keys.to_string());
-    let keys = keys.map_err(|error| ApiError::internal(&error))?;
-    let mut listed = UserDevice::new(device.device_id, keys);
-    listed.device_display_name = device.display_name.filter(|_| names);
-    Ok(listed)
+fn listed(device: &KnownDevice, names: bool) -> UserDevice {
+    let mut listed = UserDevice::new(device.device_id.clone(), device.keys.clone());
+    listed.device_display_name = device.display_name.clone().filter(|_| names);
+    listed
 }

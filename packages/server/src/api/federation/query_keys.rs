@@ -1,8 +1,6 @@
 //! `POST /_matrix/federation/v1/user/keys/query`
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#post_matrixfederationv1userkeysquery)
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use ruma::api::federation::keys::get_keys::v1::{Request, Response};
 
@@ -11,13 +9,16 @@ use crate::{
     app::App,
 };
 
-/// The identity keys of the devices of users of this server. There is an entry for every user who
-/// exists; no device has uploaded keys.
+/// The keys of users of this server and of their devices. There is an entry for every user who has
+/// an account.
 pub async fn query_keys(
     State(app): State<App>,
     Call { request, .. }: Call<Request>,
 ) -> ApiResult<Response> {
-    let users = app.users.open_accounts(request.device_keys.keys()).await?;
-    let users = users.into_iter().map(|user| (user, BTreeMap::new()));
-    Ok(Response::new(users.collect()))
+    let names = app.config.federation.allow_device_names;
+    let found = app.e2ee.query_here(request.device_keys, names).await?;
+    let mut response = Response::new(found.device_keys);
+    response.master_keys = found.master_keys;
+    response.self_signing_keys = found.self_signing_keys;
+    Ok(response)
 }

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::pair::Peer;
-use crate::support::{Answer, TestUser, encode};
+use crate::support::{Answer, CrossSigning, DeviceIdentity, TestUser, encode};
 
 async fn get(of: &Peer, by: &Peer, uri: &str) -> Answer {
     let header = by.sign(&Method::GET, uri, b"", &of.name);
@@ -105,13 +105,39 @@ async fn the_devices_of_our_own_users_only() {
         let devices = |user: &str| format!("/_matrix/federation/v1/user/devices/{}", encode(user));
         let answer = get(&one, &two, &devices(&alice.id)).await.ok();
         assert_eq!(answer["user_id"], alice.id);
-        assert!(answer["stream_id"].is_u64());
+        // A device without keys is none to others.
+        assert_eq!(answer["devices"], json!([]));
+        let before = answer["stream_id"].as_u64().unwrap();
+        let identity = DeviceIdentity::publish(&alice, 0).await;
+        let keys = CrossSigning::new(&alice.id).upload();
+        let path = "/_matrix/client/v3/keys/device_signing/upload";
+        alice.post(path).json(&keys).send().await.ok();
+        let answer = get(&one, &two, &devices(&alice.id)).await.ok();
+        assert_eq!(answer["stream_id"], before + 2);
+        assert_eq!(answer["master_key"], keys["master_key"]);
+        assert_eq!(answer["self_signing_key"], keys["self_signing_key"]);
+        assert_eq!(answer.get("user_signing_key"), None);
         let listed = answer["devices"].as_array().unwrap();
         assert_eq!(listed.len(), 1);
         assert_eq!(listed[0]["device_id"], alice.device_id);
-        assert_eq!(listed[0]["keys"]["keys"], json!({}));
+        assert_eq!(listed[0]["keys"], identity.device_keys());
         let shown = listed[0].get("device_display_name");
         assert_eq!(shown, names.then_some(&json!("the phone")));
+        let query = "/_matrix/federation/v1/user/keys/query";
+        let body = json!({ "device_keys": { (alice.id.as_str()): [alice.device_id] } });
+        let told = post(&one, &two, query, &body).await.ok();
+        let mut expected = identity.device_keys();
+        if names {
+            expected["unsigned"] = json!({ "device_display_name": "the phone" });
+        }
+        let told_device = &told["device_keys"][&alice.id][&alice.device_id];
+        assert_eq!(*told_device, expected);
+        assert_eq!(told["master_keys"][&alice.id], keys["master_key"]);
+        assert_eq!(
+            told["self_signing_keys"][&alice.id],
+            keys["self_signing_key"]
+        );
+        assert_eq!(told.get("user_signing_keys"), None);
         for stranger in [
             "@alice:elsewhere.test",
             &format!("@nobody:{}", one.name),
@@ -139,7 +165,17 @@ async fn the_keys_of_our_own_users_only() {
     assert_eq!(answer.ok(), json!({ "device_keys": told }));
     let keys = json!({ (alice.id.as_str()): { (alice.device_id.as_str()): "signed_curve25519" } });
     let answer = post(&one, &two, claim, &json!({ "one_time_keys": keys })).await;
-    assert_eq!(answer.ok(), json!({ "one_time_keys": told }));
+    assert_eq!(answer.ok(), json!({ "one_time_keys": {} }));
+    let identity = DeviceIdentity::publish(&alice, 1).await;
+    let answer = post(&one, &two, claim, &json!({ "one_time_keys": keys })).await;
+    let key = identity.one_time_keys(0..1);
+    let device = json!({ (alice.device_id.as_str()): key });
+    assert_eq!(
+        answer.ok(),
+        json!({ "one_time_keys": { (alice.id.as_str()): device } })
+    );
+    let answer = post(&one, &two, claim, &json!({ "one_time_keys": keys })).await;
+    assert_eq!(answer.ok(), json!({ "one_time_keys": {} }));
     for stranger in ["@alice:elsewhere.test", &format!("@bob:{}", two.name)] {
         let users = json!({ (alice.id.as_str()): [], (stranger): [] });
         let answer = post(&one, &two, query, &json!({ "device_keys": users })).await;
