@@ -25,6 +25,7 @@ use super::{
     apply::{Loaded, NewEvent},
     engine::{FollowerMode, SyncEngine},
     error::SyncError,
+    index::MAX_CHANGES,
     load_room::BATCH,
 };
 
@@ -37,7 +38,8 @@ const GRACE: Duration = Duration::from_millis(100);
 /// How long to wait after a failed read.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// How far back the idempotency map is rebuilt at start, in log entries.
+/// How far back the idempotency map is rebuilt at start, in log entries. Changes are remembered for
+/// fewer.
 const TAIL: u64 = 10_000;
 
 impl SyncEngine {
@@ -45,13 +47,14 @@ impl SyncEngine {
     /// registers for the hand-over.
     pub(crate) async fn start(&self) -> Result<(), SyncError> {
         let inner = &self.inner;
-        // The caches are empty, so nothing up to here needs to be applied. The hand-over is
-        // registered first: what it brings before the watermark is known is early and is left to
-        // the log path, or was adopted.
+        // The caches are empty, so nothing up to here needs to be applied; the newest changes are
+        // remembered, so that clients who come back find no other server. What the hand-over
+        // brings meanwhile is early and is left to the log path.
         let watermarks = inner.store.watermarks().borrow().clone();
         {
             let mut index = inner.index.write();
             for (node, seq) in watermarks.iter() {
+                let seq = seq.saturating_sub(MAX_CHANGES as u64);
                 index.adopt(Position { node, seq });
             }
         }
@@ -65,40 +68,58 @@ impl SyncEngine {
         }
         self.load_erased().await?;
         for (node, seq) in watermarks.iter() {
-            self.recall_transactions(node, seq).await?;
+            self.recall(node, seq).await?;
         }
         Ok(())
     }
 
-    async fn recall_transactions(&self, node: NodeNo, last: u64) -> Result<(), SyncError> {
+    /// Rebuilds from the tail of a log what was done lately, and what changed.
+    async fn recall(&self, node: NodeNo, last: u64) -> Result<(), SyncError> {
         let mut from = last.saturating_sub(TAIL) + 1;
         while from <= last {
             let to = last.min(from + ROUND - 1);
             let entries = self.inner.store.log_range(node, from, to).await?;
-            let mut keys = Vec::new();
-            let mut transactions = Vec::new();
-            for (_, entry) in entries {
-                match entry {
-                    LogEntry::Event {
-                        room,
-                        pos,
-                        txn: Some(txn),
-                        ..
-                    } => {
-                        keys.push(key![room, pos]);
-                        transactions.push(txn);
-                    }
-                    LogEntry::SentToDevice { txn } => self.inner.transactions.insert_done(txn),
-                    _ => {}
+            self.recall_transactions(&entries).await?;
+            let begin = entries.first().map_or(to, |(at, _)| at.seq - 1);
+            {
+                // What is before that was trimmed.
+                let mut index = self.inner.index.write();
+                if index.applied().seq(node) < begin && begin >= from {
+                    index.adopt(Position { node, seq: begin });
                 }
             }
-            let rows = read_many::<EventRow>(&self.inner.store, &keys).await?;
-            for (row, transaction) in rows.into_iter().zip(transactions) {
-                if let Some(row) = row {
-                    self.inner.transactions.insert(transaction, &row.event_id);
-                }
-            }
+            let loaded = self.load_entries(entries, Depth::News).await?;
+            self.apply_read(loaded);
             from = to + 1;
+        }
+        Ok(())
+    }
+
+    async fn recall_transactions(&self, entries: &[(Position, LogEntry)]) -> Result<(), SyncError> {
+        let mut keys = Vec::new();
+        let mut transactions = Vec::new();
+        for (_, entry) in entries {
+            match entry {
+                LogEntry::Event {
+                    room,
+                    pos,
+                    txn: Some(txn),
+                    ..
+                } => {
+                    keys.push(key![*room, *pos]);
+                    transactions.push(txn);
+                }
+                LogEntry::SentToDevice { txn } => self.inner.transactions.insert_done(txn.clone()),
+                _ => {}
+            }
+        }
+        let rows = read_many::<EventRow>(&self.inner.store, &keys).await?;
+        for (row, transaction) in rows.into_iter().zip(transactions) {
+            if let Some(row) = row {
+                self.inner
+                    .transactions
+                    .insert(transaction.clone(), &row.event_id);
+            }
         }
         Ok(())
     }
@@ -193,7 +214,7 @@ impl SyncEngine {
                 self.skip_trimmed(Position { node, seq: to });
                 continue;
             }
-            let loaded = self.load_entries(entries).await?;
+            let loaded = self.load_entries(entries, Depth::Rows).await?;
             self.apply_read(loaded);
             if self.inner.index.read().applied().seq(node) == applied {
                 return Ok(());
@@ -216,9 +237,15 @@ impl SyncEngine {
     async fn load_entries(
         &self,
         entries: Vec<(Position, LogEntry)>,
+        depth: Depth,
     ) -> Result<Vec<(Position, LogEntry, Loaded)>, SyncError> {
         let store = &self.inner.store;
-        let keys = Keys::of(entries.iter().map(|(_, entry)| entry));
+        let mut keys = Keys::of(entries.iter().map(|(_, entry)| entry));
+        if depth == Depth::News {
+            keys.events.clear();
+            keys.members.clear();
+            keys.account_data.clear();
+        }
         let events = by_key::<EventRow>(store, keys.events).await?;
         let members = by_key::<Member>(store, keys.members).await?;
         let receipts = by_key::<Receipt>(store, keys.receipts).await?;
@@ -280,6 +307,15 @@ impl SyncEngine {
         });
         Ok(loaded.collect())
     }
+}
+
+/// What is read of the rows that log entries speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// All that the caches need to follow.
+    Rows,
+    /// What says whom the entries concern: there is nothing in the caches yet.
+    News,
 }
 
 /// The keys of the rows that some log entries speak of.

@@ -1,5 +1,5 @@
 //! `device_lists` of the engine: random histories against the whole state at every moment, by every
-//! way in which the engine learns of commits, and after restarts.
+//! way in which the engine learns of commits, after restarts, and when the log is not remembered.
 
 use std::collections::BTreeSet;
 
@@ -74,6 +74,16 @@ async fn renew(world: &World, user: &UserId) {
         state: DeviceListState::Local,
     };
     plan.put_stamped(&list, at);
+    world.store.commit(plan).await.unwrap();
+}
+
+/// Things that concern nobody here.
+async fn bustle(world: &World, count: usize) {
+    let mut plan = Plan::new();
+    for _ in 0..count {
+        let user = remote("nobody");
+        plan.log(LogEntry::User { user });
+    }
     world.store.commit(plan).await.unwrap();
 }
 
@@ -170,10 +180,20 @@ async fn play(mode: FollowerMode, seed: u64) {
             _ => drop(world.join(room, &who).await),
         }
         history.push(moment(&world, renewed).await);
-        if dice.roll(40) == 0 {
-            // Nothing is remembered any more: the tables answer.
-            world.restart(mode).await;
-            settled(&world).await;
+        match dice.roll(60) {
+            // What changed lately is recalled from the log.
+            0 => {
+                world.restart(mode).await;
+                settled(&world).await;
+            }
+            // Too much happened elsewhere: the tables answer.
+            1 => {
+                for _ in 0..9 {
+                    bustle(&world, 1000).await;
+                }
+                settled(&world).await;
+            }
+            _ => {}
         }
         let since = dice.roll(history.len());
         for reader in &readers {
