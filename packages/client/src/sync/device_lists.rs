@@ -32,7 +32,7 @@ use super::{
 
 /// What the log says about keys and about who shares what, as far as it concerns one reader.
 #[derive(Debug, Default)]
-struct News {
+pub(crate) struct News {
     /// Whose keys changed, whoever they are.
     renewed: BTreeSet<OwnedUserId>,
     /// Whose keys the reader signed.
@@ -41,7 +41,7 @@ struct News {
 }
 
 impl News {
-    fn of(changes: &[(Position, Change)], reader: &UserView) -> Self {
+    pub(crate) fn of(changes: &[(Position, Change)], reader: &UserView) -> Self {
         let mut news = Self::default();
         for (_, change) in changes {
             match change {
@@ -92,20 +92,21 @@ impl SyncEngine {
         since: &SyncToken,
     ) -> Result<DeviceLists, SyncError> {
         let reader = self.user(user).await?;
-        self.device_lists_of(&reader, since).await
+        let remembered = self.inner.index.read().changes_after(since);
+        let news = remembered.map(|changes| News::of(&changes, &reader));
+        self.device_lists_of(&reader, since, news).await
     }
 
-    /// Like [`SyncEngine::device_lists`], for a view that is at hand.
+    /// Like [`SyncEngine::device_lists`], for a view and what is remembered at its moment.
     pub(crate) async fn device_lists_of(
         &self,
         reader: &UserView,
         since: &SyncToken,
+        remembered: Option<News>,
     ) -> Result<DeviceLists, SyncError> {
-        let remembered = self.inner.index.read().changes_after(since);
-        let Some(changes) = remembered else {
+        let Some(news) = remembered else {
             return self.device_lists_from_tables(reader, since).await;
         };
-        let news = News::of(&changes, reader);
         if news.is_empty() {
             return Ok(DeviceLists::default());
         }

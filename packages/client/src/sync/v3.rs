@@ -25,6 +25,7 @@ use ruma::api::client::sync::sync_events::{
 
 use self::{lazy::LazyMembers, view::View, window::Window};
 use super::{
+    device_lists::News,
     engine::SyncEngine,
     error::SyncError,
     request::{MAX_TIMEOUT, SyncRequest},
@@ -74,6 +75,7 @@ impl SyncEngine {
         let (view, changes) = View::capture(self, request, since).await?;
         let mut members = LazyMembers::begin(&view);
         let stock_changed = view.stock_changed(&changes);
+        let news = changes.as_ref().map(|it| News::of(it, &view.user));
         let window = Window::find(&view, changes);
         let (to_device, next_batch) = view.messages();
         let mut response = Response::new(next_batch.to_string());
@@ -82,7 +84,7 @@ impl SyncEngine {
         response.to_device = to_device;
         view.tell_key_stock(&mut response).await?;
         if let Some(since) = since {
-            response.device_lists = device_lists(&view, since).await?;
+            response.device_lists = device_lists(&view, since, news).await?;
         }
         members.finish(&view, next_batch);
         let is_news = !response.rooms.is_empty()
@@ -95,8 +97,12 @@ impl SyncEngine {
 }
 
 /// Whose devices the client must look at anew. Without a token it knows of nobody.
-async fn device_lists(view: &View<'_>, since: &SyncToken) -> Result<DeviceLists, SyncError> {
-    let lists = view.engine.device_lists_of(&view.user, since).await?;
+async fn device_lists(
+    view: &View<'_>,
+    since: &SyncToken,
+    news: Option<News>,
+) -> Result<DeviceLists, SyncError> {
+    let lists = view.engine.device_lists_of(&view.user, since, news).await?;
     let mut response = DeviceLists::new();
     response.changed = lists.changed.into_iter().collect();
     response.left = lists.left.into_iter().collect();
