@@ -3,6 +3,7 @@
 mod device_list;
 mod event;
 mod member;
+mod queued_edu;
 mod received_message;
 mod room;
 pub(crate) mod state;

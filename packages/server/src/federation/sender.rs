@@ -15,9 +15,8 @@
 //! Changes of device lists ([`device_lists`]) go the way of events: which lists are to be told of
 //! waits in the outboxes or is found in the log again; what is to be told is read when it leaves.
 //!
-//! Other messages that must not get lost though they are no events (to devices) belong into
-//! [`Shared::next`] and [`catch_up`], beside the events of a batch, from a log and a position of
-//! their own; the rest of the sender does not care what a batch consists of.
+//! Messages to devices must not get lost and are not in the log: they wait in the database, each for
+//! its server, and leave in transactions of their own ([`messages`]).
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#transactions)
 
 mod audience;
@@ -27,6 +26,7 @@ mod deliver;
 mod device_lists;
 mod ephemeral;
 mod follow;
+mod messages;
 mod outbox;
 mod reach;
 mod record;
@@ -289,6 +289,7 @@ impl Shared {
             None => Reach::new(self.deps.sync.now().positions()),
         };
         let records = self.read_records().await?;
+        let waiting = self.read_waiting().await?;
         let now = Instant::now();
         let steps = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let within = START_STEP.saturating_mul(steps).min(START_WITHIN);
@@ -299,6 +300,9 @@ impl Shared {
                 let not_before = now + within.mul_f64(rand::random());
                 let outbox = Outbox::lagging(Lag::recorded(&record, now, not_before));
                 state.outboxes.insert(record.server.clone(), outbox);
+            }
+            for server in waiting {
+                state.outboxes.entry(server).or_default().messages.wake();
             }
             let servers: Vec<OwnedServerName> = state.outboxes.keys().cloned().collect();
             for server in &servers {

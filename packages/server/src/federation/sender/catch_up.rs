@@ -170,7 +170,11 @@ impl Shared {
     }
 
     /// A transaction arrived: the server has everything up to here.
-    async fn progressed(&self, server: &OwnedServerName, reach: Reach) -> Result<(), SenderError> {
+    pub(super) async fn progressed(
+        &self,
+        server: &OwnedServerName,
+        reach: Reach,
+    ) -> Result<(), SenderError> {
         let is_recorded = {
             let mut state = self.state.lock();
             let Some(outbox) = state.outboxes.get_mut(server) else {
@@ -207,7 +211,8 @@ impl Shared {
                 return Ok(());
             };
             lag.delivered = reach;
-            if !lag.delivered.covers(&state.dispatched) {
+            // How long it is left alone counts for messages as well.
+            if !lag.delivered.covers(&state.dispatched) || outbox.messages.wait() {
                 return Ok(());
             }
             let was_recorded = lag.recorded;
@@ -299,7 +304,7 @@ impl Shared {
                     missed.extend(row.map(|row| (at, Missed::Event(Box::new(row), reason))));
                 }
                 News::DeviceList(user, change) => missed.push((at, Missed::List(user, change))),
-                News::Receipt(..) => {}
+                News::Receipt(..) | News::Message(_) => {}
             }
         }
         Ok(missed)

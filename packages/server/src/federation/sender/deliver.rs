@@ -60,6 +60,10 @@ impl Shared {
     async fn empty(&self, server: &OwnedServerName) {
         let mut tour: Option<Tour> = None;
         loop {
+            if let Err(error) = self.send_messages(server).await {
+                tracing::warn!(%server, %error, "cannot read what is to be sent");
+                sleep(RETRY).await;
+            }
             match self.next(server) {
                 Next::Nothing => return,
                 Next::Wait(until, bell) => {

@@ -51,6 +51,7 @@ pub(super) enum News {
     Event(RoomNo, i64, Reason),
     Receipt(RoomNo, OwnedUserId, Option<String>),
     DeviceList(OwnedUserId, ListChange),
+    Message(OwnedServerName),
 }
 
 impl News {
@@ -74,6 +75,7 @@ impl News {
                 let change = ListChange::part(devices, *cross_signing);
                 Some(Self::DeviceList(user.clone(), change))
             }
+            LogEntry::QueuedEdu { server } => Some(Self::Message(server.clone())),
             _ => None,
         }
     }
@@ -212,6 +214,13 @@ impl Shared {
                 self.dispatch_receipt(*room, user, thread.as_deref()).await
             }
             News::DeviceList(user, change) => self.dispatch_list(at, user, change).await,
+            News::Message(server) => {
+                let mut state = self.state.lock();
+                let outbox = state.outboxes.entry(server.clone()).or_default();
+                outbox.messages.wake();
+                self.ensure_task(&mut state, server);
+                Ok(())
+            }
         }
     }
 

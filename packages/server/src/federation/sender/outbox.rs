@@ -11,6 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     device_lists::{self, ListChange, ListChanges, Lists},
     ephemeral::Ephemeral,
+    messages::Messages,
     reach::Reach,
 };
 
@@ -85,6 +86,7 @@ pub(super) struct Outbox {
     queue: VecDeque<Queued>,
     /// Device lists that have changed.
     pub(super) lists: Lists,
+    pub(super) messages: Messages,
     pub(super) ephemeral: Ephemeral,
     pub(super) lag: Option<Lag>,
     /// Is there a task that empties this?
@@ -100,6 +102,7 @@ impl Default for Outbox {
         Self {
             queue: VecDeque::new(),
             lists: Lists::default(),
+            messages: Messages::default(),
             ephemeral: Ephemeral::default(),
             lag: None,
             has_task: false,
@@ -205,7 +208,7 @@ impl Outbox {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.lag.is_none() && !self.waits() && self.ephemeral.is_empty()
+        self.lag.is_none() && !self.waits() && !self.messages.wait() && self.ephemeral.is_empty()
     }
 
     /// Has a transaction been refused lately? Then events and the rest do not go together, so that
