@@ -14,6 +14,7 @@ pub(in crate::api) mod request;
 mod room;
 mod store;
 mod to_device;
+mod transaction;
 mod user;
 
 use std::time::Duration;

@@ -1,11 +1,15 @@
-//! Messages of other servers that are no events: typing, receipts, and changes of device lists.
+//! Messages of other servers that are no events: typing, receipts, changes of device lists, and
+//! messages to devices.
 //! Whatever else there is, is ignored, and so is what has the wrong form, is about users of somebody
 //! else, or is too much.
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#edus)
 
+mod to_device;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use matryx_entity::room_snapshot::RoomSnapshot;
+use matryx_surrealdb::StoreError;
 use metrics::counter;
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, ServerName,
@@ -18,10 +22,14 @@ use serde_json::value::RawValue;
 use crate::{
     e2ee::remote::{Attention, RemoteError, RemoteLists},
     room::{RoomError, Rooms, acl::ServerAcls},
+    to_device::{DirectToDevice, ToDevice},
 };
 
 /// The most bytes of one message. Those that servers make are far smaller.
 const MAX_BYTES: usize = 256 << 10;
+
+/// The most bytes of one message to devices: some servers put all that a client sends into one.
+const MAX_TO_DEVICE_BYTES: usize = 2 << 20;
 
 /// The most receipts of one transaction that are looked at.
 const MAX_RECEIPTS: usize = 500;
@@ -55,9 +63,12 @@ enum EduError {
 pub struct EduReceiver<'a> {
     rooms: &'a Rooms,
     lists: &'a RemoteLists,
+    to_device: &'a ToDevice,
     acls: &'a ServerAcls,
     origin: &'a ServerName,
     attention: Attention,
+    /// Messages to devices: all of them are delivered at the end.
+    parcels: Vec<DirectToDevice>,
     receipts_left: usize,
     rooms_left: usize,
 }
@@ -67,22 +78,29 @@ impl<'a> EduReceiver<'a> {
     pub fn new(
         rooms: &'a Rooms,
         lists: &'a RemoteLists,
+        to_device: &'a ToDevice,
         acls: &'a ServerAcls,
         origin: &'a ServerName,
     ) -> Self {
         Self {
             rooms,
             lists,
+            to_device,
             acls,
             origin,
             attention: Attention::default(),
+            parcels: Vec::new(),
             receipts_left: MAX_RECEIPTS,
             rooms_left: MAX_ROOMS,
         }
     }
 
-    /// Takes messages in, in the order in which they came.
-    pub async fn receive(mut self, edus: Vec<Raw<Edu>>) {
+    /// Takes messages in, in the order in which they came. Done when what must not get lost is
+    /// durable.
+    ///
+    /// # Errors
+    /// Messages to devices can't be written down: the other server must send them again.
+    pub async fn receive(mut self, edus: Vec<Raw<Edu>>) -> Result<(), StoreError> {
         for edu in edus {
             let outcome = match self.receive_one(edu.json()).await {
                 Ok(true) => "taken",
@@ -94,19 +112,34 @@ impl<'a> EduReceiver<'a> {
             };
             counter!("matryx_federation_edus_received_total", "outcome" => outcome).increment(1);
         }
+        let parcels = std::mem::take(&mut self.parcels);
+        if !parcels.is_empty() {
+            self.to_device.receive(self.origin, parcels).await?;
+        }
+        Ok(())
     }
 
     async fn receive_one(&mut self, edu: &RawValue) -> Result<bool, EduError> {
-        if edu.get().len() > MAX_BYTES {
+        let bytes = edu.get().len();
+        if bytes > MAX_TO_DEVICE_BYTES {
             return Ok(false);
         }
         let Ok(Envelope { edu_type, content }) = serde_json::from_str(edu.get()) else {
             return Ok(false);
         };
+        if bytes > MAX_BYTES && edu_type != "m.direct_to_device" {
+            return Ok(false);
+        }
         let (lists, origin) = (self.lists, self.origin);
         match edu_type.as_str() {
             "m.typing" => Ok(self.typing(&content).await?),
             "m.receipt" => Ok(self.receipts(&content).await?),
+            "m.direct_to_device" => {
+                let parcel = to_device::read(origin, &content);
+                let is_one = parcel.is_some();
+                self.parcels.extend(parcel);
+                Ok(is_one)
+            }
             "m.device_list_update" => {
                 let update = lists.receive_device_update(origin, &content, &mut self.attention);
                 Ok(update.await?)

@@ -3,12 +3,13 @@
 //! A server that got no answer sends the transaction again, perhaps while the first one is still
 //! being worked on; both get the outcome of the one. Outcomes are remembered in memory only. After a
 //! restart a transaction is worked through again, and nothing happens twice by that: events are
-//! known by their ids, receipts only move forward, and who types, types.
+//! known by their ids, as are messages to devices, receipts only move forward, and who types, types.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use matryx_client::Flights;
+use matryx_surrealdb::StoreError;
 use quick_cache::sync::Cache;
 use ruma::{OwnedServerName, OwnedTransactionId};
 
@@ -24,8 +25,21 @@ pub type TransactionKey = (OwnedServerName, OwnedTransactionId);
 #[derive(Clone)]
 pub struct Transactions(Arc<Inner>);
 
+/// Why a transaction has no outcome. The next who asks starts it again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Undone {
+    /// The work broke down.
+    #[error("the work broke down")]
+    BrokeDown,
+    /// Something that must not get lost could not be written down.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Outcome = Result<Arc<Results>, Undone>;
+
 struct Inner {
-    flights: Flights<TransactionKey, Option<Arc<Results>>>,
+    flights: Flights<TransactionKey, Outcome>,
     outcomes: Cache<TransactionKey, Arc<Results>>,
 }
 
@@ -43,23 +57,27 @@ impl Transactions {
     /// `work` comes to. Whoever waits carries the work on: it must be waited for in a task of its
     /// own, which does not end with the request.
     ///
-    /// None if the work broke down; the next who asks starts it again.
+    /// # Errors
+    /// The work could not be done; the next who asks starts it again.
     pub async fn once(
         &self,
         key: TransactionKey,
-        work: BoxFuture<'static, Results>,
-    ) -> Option<Arc<Results>> {
+        work: BoxFuture<'static, Result<Results, StoreError>>,
+    ) -> Outcome {
         let start = || {
             let (inner, key) = (Arc::clone(&self.0), key.clone());
             async move {
                 if let Some(outcome) = inner.outcomes.get(&key) {
-                    return Some(outcome);
+                    return Ok(outcome);
                 }
                 // Nothing of the work is looked at when it broke down.
                 let outcome = AssertUnwindSafe(work).catch_unwind().await;
-                let outcome = Arc::new(outcome.ok()?);
+                let Ok(outcome) = outcome else {
+                    return Err(Undone::BrokeDown);
+                };
+                let outcome = Arc::new(outcome?);
                 inner.outcomes.insert(key, Arc::clone(&outcome));
-                Some(outcome)
+                Ok(outcome)
             }
             .boxed()
         };
@@ -89,29 +107,35 @@ mod tests {
             async move {
                 gate.acquire().await.unwrap().forget();
                 count.fetch_add(1, Ordering::Relaxed);
-                Results::new()
+                Ok(Results::new())
             }
             .boxed()
         };
         let ask = |id| transactions.once((server_name!("a.test").to_owned(), id), work());
         let open = async { gate.add_permits(1) };
-        tokio::join!(ask("one".into()), ask("one".into()), open);
-        ask("one".into()).await;
+        let (one, again, ()) = tokio::join!(ask("one".into()), ask("one".into()), open);
+        assert!(Arc::ptr_eq(&one.unwrap(), &again.unwrap()));
+        ask("one".into()).await.unwrap();
         assert_eq!(count.load(Ordering::Relaxed), 1);
         gate.add_permits(2);
-        transactions.once(key("b.test", "one"), work()).await;
-        ask("two".into()).await;
+        let other = transactions.once(key("b.test", "one"), work()).await;
+        assert_eq!(other.as_deref().ok(), Some(&Results::new()));
+        ask("two".into()).await.unwrap();
         assert_eq!(count.load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test]
-    async fn a_panic_does_not_wedge_the_transaction() {
+    async fn what_fails_does_not_wedge_the_transaction() {
         let transactions = Transactions::default();
         let broken = async { panic!("on purpose") }.boxed();
         let broken = transactions.once(key("a.test", "one"), broken).await;
-        assert!(broken.is_none());
-        let work = async { Results::new() }.boxed();
+        assert!(matches!(broken, Err(Undone::BrokeDown)));
+        let reason = "away".into();
+        let failed = async { Err(StoreError::Unavailable { reason }) }.boxed();
+        let failed = transactions.once(key("a.test", "one"), failed).await;
+        assert!(matches!(failed, Err(Undone::Store(_))));
+        let work = async { Ok(Results::new()) }.boxed();
         let outcome = transactions.once(key("a.test", "one"), work).await;
-        assert_eq!(outcome.as_deref(), Some(&Results::new()));
+        assert_eq!(outcome.as_deref().ok(), Some(&Results::new()));
     }
 }

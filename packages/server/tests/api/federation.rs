@@ -25,6 +25,7 @@ mod sender;
 mod sharing;
 mod stranger;
 mod third_party;
+mod to_device;
 mod together;
 mod users;
 mod x_matrix;

@@ -45,13 +45,12 @@ pub async fn send(
             let (rooms, acls) = (&app.rooms, &app.acls);
             let results = app.inbound.receive(&origin, request.pdus).await;
             // After the events, which receipts may be about.
-            let edus = EduReceiver::new(rooms, &app.device_lists, acls, &origin);
-            edus.receive(request.edus).await;
-            results
+            let edus = EduReceiver::new(rooms, &app.device_lists, &app.to_device, acls, &origin);
+            edus.receive(request.edus).await?;
+            Ok(results)
         };
         transactions.once(key, work.boxed()).await
     });
     let pdus = work.await.map_err(|error| ApiError::unavailable(&error))?;
-    let pdus = pdus.ok_or_else(ApiError::panicked)?;
-    Ok(Response::new(Arc::unwrap_or_clone(pdus)))
+    Ok(Response::new(Arc::unwrap_or_clone(pdus?)))
 }

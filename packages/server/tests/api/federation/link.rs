@@ -1,6 +1,6 @@
 //! The network between servers, which can be cut.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::copy_bidirectional,
@@ -32,7 +32,18 @@ impl Link {
     }
 
     pub(super) async fn heal(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
+        // Somebody else's look for a free port may have hit upon this one.
+        let mut tries = 0;
+        let listener = loop {
+            match TcpListener::bind(self.address).await {
+                Ok(listener) => break listener,
+                Err(error) => {
+                    tries += 1;
+                    assert!(tries < 100, "{error}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        };
         let target = self.target;
         self.work.spawn(async move {
             let mut open = JoinSet::new();

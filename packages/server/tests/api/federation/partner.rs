@@ -71,6 +71,8 @@ pub(super) enum Verdict {
     Silence,
     /// An error.
     Error(StatusCode, Value),
+    /// An error for messages to devices; it takes everything else.
+    NoMessages(StatusCode, Value),
 }
 
 /// What a partner was sent.
@@ -359,6 +361,13 @@ async fn receive(
     assert!(header.starts_with("X-Matrix"), "{header}");
     *inbox.attempts.lock() += 1;
     let verdict = inbox.verdict.lock().clone();
+    let verdict = match verdict {
+        Verdict::NoMessages(status, error) if body.contains("m.direct_to_device") => {
+            Verdict::Error(status, error)
+        }
+        Verdict::NoMessages(..) => Verdict::Fine,
+        verdict => verdict,
+    };
     if matches!(verdict, Verdict::Fine) {
         let body: Value = serde_json::from_str(&body).unwrap();
         inbox.transactions.lock().push((txn, body));
@@ -367,6 +376,8 @@ async fn receive(
     match verdict {
         Verdict::Fine => json!({ "pdus": {} }).to_string().into_response(),
         Verdict::Silence => std::future::pending().await,
-        Verdict::Error(status, body) => (status, body.to_string()).into_response(),
+        Verdict::Error(status, body) | Verdict::NoMessages(status, body) => {
+            (status, body.to_string()).into_response()
+        }
     }
 }

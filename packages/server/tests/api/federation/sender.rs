@@ -28,7 +28,7 @@ pub(super) async fn shared_room(home: &Peer, alice: &TestUser, partners: &[&Part
 }
 
 /// Waits for what nothing tells of.
-async fn until(holds: impl Fn() -> bool) {
+pub(super) async fn until(holds: impl Fn() -> bool) {
     let wait = async {
         while !holds() {
             tokio::task::yield_now().await;
@@ -403,13 +403,13 @@ async fn a_killed_server_goes_on_where_it_was() {
 }
 
 /// A server in a process of its own.
-struct Outside<'a> {
-    name: &'a ServerName,
-    site: Site,
+pub(super) struct Outside<'a> {
+    pub(super) name: &'a ServerName,
+    pub(super) site: Site,
 }
 
 impl Outside<'_> {
-    async fn create_room(&self, token: &str) -> String {
+    pub(super) async fn create_room(&self, token: &str) -> String {
         let body = json!({ "preset": "public_chat", "room_version": ROOM_VERSION });
         let request = self.site.post("/_matrix/client/v3/createRoom");
         let answer = request.bearer_auth(token).json(&body).send().await.unwrap();
