@@ -66,6 +66,11 @@ impl DeviceUpdate {
         })
     }
 
+    /// Does it only say how far the list has come, as when a room is shared from now on?
+    fn introduces(&self) -> bool {
+        self.prev_ids == [self.stream_id]
+    }
+
     /// Does it follow what is known, so that nothing can have been missed?
     fn follows(&self, known: i64) -> bool {
         !self.prev_ids.is_empty() && self.prev_ids.iter().all(|prev| *prev <= known)
@@ -91,10 +96,14 @@ impl RemoteLists {
         let Some(update) = DeviceUpdate::read(origin, content) else {
             return Ok(false);
         };
-        if !self.is_shared(&update.user, attention).await? {
+        let user = &update.user;
+        if update.introduces() && self.list(user).await?.is_none() {
+            // Nobody here asked for the list, so nobody has an older one.
+            return Ok(true);
+        }
+        if !self.is_shared(user, attention).await? {
             return Ok(false);
         }
-        let user = &update.user;
         let _turn = self.lock(user).await;
         self.note_heard(user, update.stream_id);
         let Some(list) = self.list(user).await? else {

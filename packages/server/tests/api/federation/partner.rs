@@ -83,6 +83,10 @@ struct Inbox {
     attempts: Mutex<usize>,
     came: Notify,
     keys: Value,
+    /// The list of devices of any of its users.
+    devices: Mutex<Option<Value>>,
+    /// How often it was asked for one.
+    asked: Mutex<usize>,
 }
 
 pub(super) struct Partner {
@@ -107,6 +111,8 @@ impl Partner {
             attempts: Mutex::default(),
             came: Notify::new(),
             keys: published(&name, &key),
+            devices: Mutex::default(),
+            asked: Mutex::default(),
         };
         let mut partner = Self {
             name,
@@ -134,6 +140,7 @@ impl Partner {
         let router = Router::new()
             .route("/_matrix/key/v2/server", get(keys))
             .route("/_matrix/federation/v1/send/{txn}", put(receive))
+            .route("/_matrix/federation/v1/user/devices/{user}", get(devices))
             .with_state(Arc::clone(&self.inbox));
         let socket = TcpListener::bind(self.address).await.unwrap();
         let mut tasks = JoinSet::new();
@@ -170,6 +177,16 @@ impl Partner {
     /// From now on answers this.
     pub(super) fn answer(&self, verdict: Verdict) {
         *self.inbox.verdict.lock() = verdict;
+    }
+
+    /// From now on tells this list of devices; fails without one.
+    pub(super) fn tell_devices(&self, list: Option<Value>) {
+        *self.inbox.devices.lock() = list;
+    }
+
+    /// How often it was asked for a list of devices.
+    pub(super) fn asked_for_devices(&self) -> usize {
+        *self.inbox.asked.lock()
     }
 
     /// The transactions that it took, each with its id.
@@ -349,6 +366,16 @@ fn published(name: &ServerName, key: &SigningKey) -> Value {
 
 async fn keys(State(inbox): State<Arc<Inbox>>) -> Response {
     inbox.keys.to_string().into_response()
+}
+
+async fn devices(State(inbox): State<Arc<Inbox>>) -> Response {
+    *inbox.asked.lock() += 1;
+    inbox.came.notify_waiters();
+    let list = inbox.devices.lock().clone();
+    match list {
+        Some(list) => list.to_string().into_response(),
+        None => StatusCode::BAD_GATEWAY.into_response(),
+    }
 }
 
 async fn receive(

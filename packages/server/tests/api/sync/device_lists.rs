@@ -36,6 +36,11 @@ impl Told {
         self
     }
 
+    /// Is a user among those who changed?
+    pub(crate) fn has_changed(&self, user: &str) -> bool {
+        self.changed.contains(user)
+    }
+
     /// Both.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.changed.extend(other.changed);
@@ -99,7 +104,7 @@ pub(crate) async fn encrypt(user: &TestUser, room: &str) {
 }
 
 /// Opens a session on another device.
-async fn log_in(server: &TestServer, user: &TestUser) -> TestUser {
+pub(crate) async fn log_in(server: &TestServer, user: &TestUser) -> TestUser {
     let name = user.id.split([':', '@']).nth(1).unwrap();
     let body = json!({
         "type": "m.login.password",
