@@ -20,9 +20,9 @@ mod user_keys;
 use std::sync::Arc;
 
 use matryx_client::sync::SyncEngine;
-use matryx_entity::{log::LogEntry, signed_object::SignedObject};
+use matryx_entity::{device_list::DeviceList, log::LogEntry, signed_object::SignedObject};
 use matryx_surrealdb::Store;
-use ruma::UserId;
+use ruma::{OwnedUserId, UserId};
 
 use self::{cache::UserCache, query::OwnSignatures, remote::RemoteLists};
 pub use self::{
@@ -108,18 +108,48 @@ impl E2ee {
         Self { inner }
     }
 
-    /// What is known of a user's keys, from memory or with five queries. None if this server has
-    /// no such account, or never heard of the list of a user of another server.
+    /// The keys of a user of this server, from memory or with five queries. None if there is no
+    /// such account, or it is closed.
     ///
     /// # Errors
     /// The database is away.
-    pub async fn known(&self, user: &UserId) -> Result<Option<Arc<UserKeys>>, E2eeError> {
+    pub async fn of_local(&self, user: &UserId) -> Result<Option<Arc<UserKeys>>, E2eeError> {
         if let Some(keys) = self.inner.keys.get(user) {
             return Ok(Some(keys));
         }
+        self.load(user, true).await
+    }
+
+    /// What is kept of a user of another server, four queries. None if nothing is. It may be out of
+    /// date.
+    async fn of_remote(&self, user: &UserId) -> Result<Option<Arc<UserKeys>>, E2eeError> {
+        self.load(user, false).await
+    }
+
+    /// What is kept of users of other servers, from memory where their lists have not changed: one
+    /// query, and four for each that has. What is kept of them changes also when nobody here has to
+    /// hear of it, so the log does not say so.
+    async fn of_remotes(
+        &self,
+        users: &[OwnedUserId],
+    ) -> Result<Vec<(OwnedUserId, Arc<UserKeys>)>, E2eeError> {
+        let keys: Vec<_> = users.iter().map(|user| DeviceList::key_of(user)).collect();
+        let lists = self.inner.store.get_many::<DeviceList>(&keys).await?;
+        let mut all = Vec::with_capacity(users.len());
+        for list in lists.into_iter().flatten() {
+            let held = self.inner.keys.get(&list.user);
+            let keys = match held.filter(|keys| keys.is_of(&list)) {
+                Some(keys) => Some(keys),
+                None => self.of_remote(&list.user).await?,
+            };
+            all.extend(keys.map(|keys| (list.user, keys)));
+        }
+        Ok(all)
+    }
+
+    async fn load(&self, user: &UserId, local: bool) -> Result<Option<Arc<UserKeys>>, E2eeError> {
         let read_at = self.inner.keys.epoch();
-        let is_local = self.inner.users.is_local(user);
-        let keys = user_keys::load(&self.inner.store, user, is_local).await?;
+        let keys = user_keys::load(&self.inner.store, user, local).await?;
         if let Some(keys) = &keys {
             self.inner.keys.insert(user, Arc::clone(keys), read_at);
         }

@@ -7,6 +7,7 @@ mod crowd;
 mod delivery;
 mod federation;
 mod initial_sync;
+mod keys;
 mod messages;
 mod million;
 mod reads;
@@ -27,6 +28,7 @@ pub(crate) enum Scenario {
     Delivery,
     SyncEmpty,
     InitialSync,
+    Keys,
     Messages,
     Crowd,
     RemoteJoin,
@@ -36,7 +38,7 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// Every scenario, in running order.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Accounts,
         Self::Reads,
         Self::CreateRoom,
@@ -44,6 +46,7 @@ impl Scenario {
         Self::Delivery,
         Self::SyncEmpty,
         Self::InitialSync,
+        Self::Keys,
         Self::Messages,
         Self::Crowd,
         Self::RemoteJoin,
@@ -61,6 +64,7 @@ impl Scenario {
             Self::Delivery => "delivery",
             Self::SyncEmpty => "sync_empty",
             Self::InitialSync => "initial_sync",
+            Self::Keys => "keys",
             Self::Messages => "messages",
             Self::Crowd => "crowd",
             Self::RemoteJoin => "remote_join",
@@ -84,6 +88,7 @@ impl Scenario {
             Self::Delivery => "from a send to the answers of 1, 10 and 100 waiting /sync",
             Self::SyncEmpty => "incremental /sync with nothing new",
             Self::InitialSync => "initial /sync of 50 to 1,000 rooms",
+            Self::Keys => "keys/query of 100 users, and keys/claim",
             Self::Messages => "/messages over 10,000 events, 100 a page",
             Self::Crowd => "members, state, send and join in rooms of 1,000 and 5,000",
             Self::RemoteJoin => "join rooms of 1,000 to 20,000 on another server",
@@ -102,6 +107,7 @@ impl Scenario {
             Self::Delivery => delivery::run(bench).await,
             Self::SyncEmpty => sync_empty::run(bench).await,
             Self::InitialSync => initial_sync::run(bench).await,
+            Self::Keys => keys::run(bench).await,
             Self::Messages => messages::run(bench).await,
             Self::Crowd => crowd::run(bench).await,
             Self::RemoteJoin => federation::joins(bench).await,

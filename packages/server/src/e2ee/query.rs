@@ -103,7 +103,7 @@ impl E2ee {
         let mut found = found?;
         found.extend(elsewhere?);
         if found.device_keys.contains_key(requester)
-            && let Some(own) = self.known(requester).await?
+            && let Some(own) = self.of_local(requester).await?
             && let Some(key) = &own.user_signing
         {
             found
@@ -134,13 +134,13 @@ impl E2ee {
         if !self.inner.users.is_local(user) {
             return Err(E2eeError::NoSuchUser);
         }
-        self.known(user).await?.ok_or(E2eeError::NoSuchUser)
+        self.of_local(user).await?.ok_or(E2eeError::NoSuchUser)
     }
 
     async fn query_elsewhere(
         &self,
         requester: &UserId,
-        mut wanted: Wanted,
+        wanted: Wanted,
         timeout: Duration,
     ) -> Result<FoundKeys, E2eeError> {
         if wanted.is_empty() {
@@ -148,9 +148,11 @@ impl E2ee {
         }
         let remote = &self.inner.remote;
         let elsewhere = remote.query(requester, wanted.clone(), timeout).await?;
-        let kept = elsewhere.kept.into_iter();
-        let kept = kept.filter_map(|user| wanted.remove_entry(&user));
-        let mut found = self.find(kept.collect(), true).await?;
+        let mut found = FoundKeys::default();
+        for (user, keys) in self.of_remotes(&elsewhere.kept).await? {
+            let devices = wanted.get(&user).map_or(&[][..], Vec::as_slice);
+            found.add(&user, &keys, devices, true);
+        }
         for (user, told) in elsewhere.told {
             let keys = UserKeys::told(told).map_err(E2eeError::Json)?;
             found.add(&user, &keys, &[], true);
@@ -162,7 +164,7 @@ impl E2ee {
     async fn find(&self, wanted: Wanted, names: bool) -> Result<FoundKeys, E2eeError> {
         let mut found = FoundKeys::default();
         for (user, devices) in wanted {
-            if let Some(keys) = self.known(&user).await? {
+            if let Some(keys) = self.of_local(&user).await? {
                 found.add(&user, &keys, &devices, names);
             }
         }

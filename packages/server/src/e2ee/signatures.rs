@@ -161,7 +161,12 @@ impl E2ee {
         let Some(signed) = read(json) else {
             return Ok(Err(SignatureFailure::Mismatch));
         };
-        let Some(keys) = self.known(target).await? else {
+        let keys = if self.inner.users.is_local(target) {
+            self.of_local(target).await?
+        } else {
+            self.of_remote(target).await?
+        };
+        let Some(keys) = keys else {
             return Ok(Err(SignatureFailure::NotFound));
         };
         let known = keys.master.as_ref();

@@ -8,6 +8,7 @@ use matryx_entity::{
     device_keys::DeviceKeys,
     device_list::DeviceList,
     key,
+    position::Position,
     user::User,
 };
 use matryx_surrealdb::{KeyRange, Store};
@@ -19,8 +20,10 @@ use super::{E2eeError, cache::Weigh, remote::ToldKeys};
 /// A user's devices with keys and cross-signing keys, ready to be told.
 #[derive(Debug)]
 pub struct UserKeys {
-    /// The version of the list.
+    /// The version of the list, which the user's server counts.
     pub stream_id: i64,
+    /// When the list last changed here.
+    pub at: Position,
     /// The devices that have keys, in the order of their ids.
     pub devices: Vec<KnownDevice>,
     /// The master key.
@@ -78,6 +81,11 @@ impl KnownDevice {
 }
 
 impl UserKeys {
+    /// Is this what the list holds?
+    pub(super) fn is_of(&self, list: &DeviceList) -> bool {
+        (self.stream_id, self.at) == (list.stream_id, list.at)
+    }
+
     /// What another server told of a user whose list is not kept.
     pub(super) fn told(told: ToldKeys) -> Result<Self, serde_json::Error> {
         let devices = told.devices.into_iter().map(|mut device| {
@@ -86,6 +94,7 @@ impl UserKeys {
         });
         Ok(Self {
             stream_id: 0,
+            at: Position::default(),
             devices: devices.collect::<Result<_, _>>()?,
             master: told.master.map(Raw::from_json_string).transpose()?,
             self_signing: told.self_signing.map(Raw::from_json_string).transpose()?,
@@ -118,9 +127,9 @@ pub(super) async fn load(
     }
     // The version before what it is the version of: what changes in between is told once more.
     let list = store.get::<DeviceList>(&DeviceList::key_of(user)).await?;
-    let stream_id = match list {
-        Some(list) => list.stream_id,
-        None if is_local => 0,
+    let (stream_id, at) = match list {
+        Some(list) => (list.stream_id, list.at),
+        None if is_local => (0, Position::default()),
         None => return Ok(None),
     };
     let prefix = KeyRange::prefix(&key![user.as_str()]);
@@ -136,6 +145,7 @@ pub(super) async fn load(
     }
     let mut keys = UserKeys {
         stream_id,
+        at,
         devices: Vec::with_capacity(stored.len()),
         master: None,
         self_signing: None,
