@@ -312,3 +312,95 @@ impl SignedObject {
         self.object.get(field)?.as_str()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ruma::{
+        device_id,
+        signatures::{Ed25519KeyPair, sign_json},
+        user_id,
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    /// A key and its public half.
+    fn key(name: &str) -> (Ed25519KeyPair, PublicKey) {
+        let pair = Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), name.to_owned()).unwrap();
+        let text = Base64::<Standard, _>::new(pair.public_key()).encode();
+        let public = PublicKey::parse(name, &text).unwrap();
+        (pair, public)
+    }
+
+    fn signed(json: &serde_json::Value, signers: &[(&str, &Ed25519KeyPair)]) -> SignedObject {
+        let mut object: CanonicalJsonObject = serde_json::from_value(json.clone()).unwrap();
+        for (user, pair) in signers {
+            sign_json(user, *pair, &mut object).unwrap();
+        }
+        SignedObject::parse(&canonical::to_text(&object)).unwrap()
+    }
+
+    #[test]
+    fn only_the_signatures_of_the_named_keys_stay() {
+        let alice = user_id!("@alice:localhost");
+        let ((device, of_device), (other, of_other)) = (key("DEVICE"), key("OTHER"));
+        let body = json!({ "key": "value" });
+        let mut object = signed(
+            &body,
+            &[
+                ("@alice:localhost", &device),
+                ("@alice:localhost", &other),
+                ("@bob:localhost", &device),
+            ],
+        );
+        assert_eq!(object.proof(alice, &of_other), Proof::Valid);
+        object.keep_signatures(alice, std::slice::from_ref(&of_device));
+        assert_eq!(object, signed(&body, &[("@alice:localhost", &device)]));
+        assert_eq!(object.proof(alice, &of_other), Proof::Missing);
+        let (_, another) = key("DEVICE");
+        assert_eq!(object.proof(alice, &another), Proof::Wrong);
+        object.keep_signatures(alice, &[another]);
+        assert_eq!(object.to_text(), r#"{"key":"value"}"#);
+    }
+
+    #[test]
+    fn what_a_server_adds_is_not_part_of_it() {
+        let one = SignedObject::parse(r#"{"b":1,"a":2,"unsigned":{"x":1}}"#).unwrap();
+        let other = SignedObject::parse(r#"{"a":2,"b":1,"signatures":{"x":{"y":"z"}}}"#).unwrap();
+        assert!(one.says_the_same(&other));
+        assert_eq!(one.to_text(), r#"{"a":2,"b":1}"#);
+        let third = SignedObject::parse(r#"{"a":2,"b":2}"#).unwrap();
+        assert!(!one.says_the_same(&third));
+    }
+
+    #[test]
+    fn signatures_of_another_shape_are_none() {
+        let alice = user_id!("@alice:localhost");
+        let (_, public) = key("DEVICE");
+        for signatures in [
+            json!(1),
+            json!({ "@alice:localhost": [] }),
+            json!({ "@alice:localhost": { "ed25519:DEVICE": 1 } }),
+        ] {
+            let json = json!({ "signatures": signatures }).to_string();
+            let object = SignedObject::parse(&json).unwrap();
+            assert_eq!(object.proof(alice, &public), Proof::Missing, "{json}");
+        }
+        for signature in ["", "no base64!", "AAAA"] {
+            let signatures = json!({ "@alice:localhost": { "ed25519:DEVICE": signature } });
+            let json = json!({ "signatures": signatures }).to_string();
+            let object = SignedObject::parse(&json).unwrap();
+            assert_eq!(object.proof(alice, &public), Proof::Wrong, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_length_is_none() {
+        for text in ["", "AAAA", "no base64!", &"A".repeat(44)] {
+            assert_eq!(PublicKey::parse("DEVICE", text), None, "{text}");
+        }
+        let json = json!({ "keys": { "ed25519:DEVICE": "AAAA" } }).to_string();
+        let object = SignedObject::parse(&json).unwrap();
+        assert_eq!(object.device_key(device_id!("DEVICE")), None);
+    }
+}

@@ -6,6 +6,7 @@ mod devices;
 mod kill;
 mod query;
 mod signatures;
+mod sync;
 mod upload;
 
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use matryx_entity::{
     cross_signing_key::CrossSigningKey, device_keys::DeviceKeys, device_list::DeviceList,
     fallback_key::FallbackKey, issued_key::IssuedKey, key, key_signature::KeySignature,
-    one_time_key::OneTimeKey, stored::Stored,
+    one_time_key::OneTimeKey, stored::Stored, to_device::ToDeviceMessage,
 };
 use matryx_surrealdb::KeyRange;
 use ruma::UserId;
@@ -15,13 +15,16 @@ use crate::{
     support::{CrossSigning, DeviceIdentity, TestServer, TestUser, encode},
 };
 
+/// The rows of a device that [`furnish`] made.
+const FURNISHED: [usize; 5] = [1, 2, 1, 1, 2];
+
 async fn count<T: Stored>(server: &TestServer, user: &TestUser) -> usize {
     let range = KeyRange::prefix(&key![user.id.as_str(), user.device_id.as_str()]);
     server.app.store.range::<T>(range).await.unwrap().len()
 }
 
-/// How many rows there are of the device in each table of keys.
-async fn rows(server: &TestServer, user: &TestUser) -> [usize; 4] {
+/// How many rows there are of the device in each table of keys, and of messages for it.
+async fn rows(server: &TestServer, user: &TestUser) -> [usize; 5] {
     let id = UserId::parse(&user.id).unwrap();
     let keys = DeviceKeys::key_of(&id, user.device_id.as_str().into());
     let keys = server.app.store.get::<DeviceKeys>(&keys).await.unwrap();
@@ -30,6 +33,7 @@ async fn rows(server: &TestServer, user: &TestUser) -> [usize; 4] {
         count::<OneTimeKey>(server, user).await,
         count::<IssuedKey>(server, user).await,
         count::<FallbackKey>(server, user).await,
+        count::<ToDeviceMessage>(server, user).await,
     ]
 }
 
@@ -40,13 +44,23 @@ async fn stream_id(server: &TestServer, user: &TestUser) -> i64 {
     list.unwrap().unwrap().stream_id
 }
 
-/// A device with keys of every kind, one of them issued.
+/// A device with keys of every kind, one of them issued, and two messages that wait for it.
 async fn furnish(server: &TestServer, user: &TestUser) {
     let identity = DeviceIdentity::publish(user, 3).await;
     let fallback = json!({ "fallback_keys": identity.fallback_key(0) });
     upload(user, fallback).await.ok();
     claimed(user, &user.id, &user.device_id).await.unwrap();
-    assert_eq!(rows(server, user).await, [1, 2, 1, 1]);
+    for text in ["one", "two"] {
+        let message =
+            json!({ (user.id.as_str()): { (user.device_id.as_str()): { "text": text } } });
+        let path = format!(
+            "/_matrix/client/v3/sendToDevice/m.dummy/{}{text}",
+            user.device_id
+        );
+        let request = user.put(&path).json(&json!({ "messages": message }));
+        request.send().await.ok();
+    }
+    assert_eq!(rows(server, user).await, FURNISHED);
 }
 
 async fn prove(user: &TestUser, path: &str, mut body: Value) {
@@ -114,7 +128,7 @@ async fn a_login_on_a_known_device_keeps_its_keys() {
     });
     let request = server.post("/_matrix/client/v3/login").json(&login);
     request.send().await.ok();
-    assert_eq!(rows(&server, &alice).await, [1, 2, 1, 1]);
+    assert_eq!(rows(&server, &alice).await, FURNISHED);
     assert_eq!(stream_id(&server, &alice).await, before);
 }
 
@@ -156,9 +170,9 @@ async fn the_keys_of_a_device_go_with_it() {
                 laptop.post(&path).send().await.ok();
             }
         }
-        assert_eq!(rows(&server, &laptop).await, [0; 4], "{way}");
+        assert_eq!(rows(&server, &laptop).await, [0; 5], "{way}");
         let all = way == "logout/all";
-        let left = if all { [0; 4] } else { [1, 2, 1, 1] };
+        let left = if all { [0; 5] } else { FURNISHED };
         assert_eq!(rows(&server, &phone).await, left, "{way}");
         let gone = 1 + i64::from(all);
         assert_eq!(stream_id(&server, &phone).await, before + gone, "{way}");
@@ -191,7 +205,7 @@ async fn a_closed_account_has_no_keys() {
     assert!(keys_of(&bob, &alice.id).await["master_keys"].is_object());
     let path = "/_matrix/client/v3/account/deactivate";
     prove(&alice, path, json!({})).await;
-    assert_eq!(rows(&server, &alice).await, [0; 4]);
+    assert_eq!(rows(&server, &alice).await, [0; 5]);
     let prefix = key![alice.id.as_str()];
     let store = &server.app.store;
     let range = || KeyRange::prefix(&prefix);

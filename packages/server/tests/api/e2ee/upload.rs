@@ -224,9 +224,23 @@ async fn the_keys_of_a_device_are_bounded() {
 
 #[tokio::test]
 async fn needs_a_device() {
-    let server = TestServer::start().await;
-    let body = json!({});
-    let request = server.post("/_matrix/client/v3/keys/upload");
-    let answer = request.json(&body).send().await;
+    let server = TestServer::configure()
+        .appservice(
+            "bridge",
+            r#"
+id: bridge
+url: null
+as_token: as-secret
+hs_token: hs-secret
+sender_localpart: bridge_bot
+namespaces: { users: [], aliases: [], rooms: [] }
+"#,
+        )
+        .start()
+        .await;
+    let path = "/_matrix/client/v3/keys/upload";
+    let answer = server.post(path).json(&json!({})).send().await;
     answer.error(401, "M_MISSING_TOKEN");
+    let request = server.post(path).token("as-secret").json(&json!({}));
+    request.send().await.error(400, "M_MISSING_PARAM");
 }
