@@ -15,6 +15,7 @@ use crate::{
     caller::Identities,
     config::Config,
     data_dir::DataDir,
+    dehydrated_device::DehydratedDevices,
     e2ee::{E2ee, remote::RemoteLists},
     federation::{inbound::Inbound, sender::Sender, transactions::Transactions},
     key::KeyRing,
@@ -42,6 +43,8 @@ pub struct Services {
     pub rooms: Rooms,
     /// The account domain.
     pub users: Users,
+    /// Devices that lie on the server.
+    pub dehydrated_devices: DehydratedDevices,
     /// Backups of room keys.
     pub key_backups: KeyBackups,
     /// Messages to devices.

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod data_dir;
+pub mod dehydrated_device;
 pub mod e2ee;
 pub mod federation;
 pub mod key;

@@ -43,7 +43,6 @@ use ruma::{MilliSecondsSinceUnixEpoch, ServerName, UInt, UserId};
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::device_list::ListChange;
 pub use self::{
     account_data::DataScope,
     credentials::LoginName,
@@ -63,6 +62,7 @@ use self::{
     activity::Activity, chores::Chores, password::Passwords, profile_cache::ProfileCache,
     shared_secret::Nonces, token_cache::TokenCache,
 };
+pub(crate) use self::{device_list::ListChange, session::check_device};
 use crate::{
     appservice::Appservices, config::Config, key_backup::KeyBackups, user_locks::UserLocks,
 };

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod capabilities;
+pub mod dehydrated_device;
 pub mod directory;
 pub mod keys;
 pub mod room_keys;
@@ -22,6 +23,10 @@ pub fn routes(routes: Routes) -> Routes {
     let routes = routes
         .add(versions::versions)
         .add(capabilities::capabilities)
+        .add(dehydrated_device::put)
+        .add(dehydrated_device::get)
+        .add(dehydrated_device::delete)
+        .add(dehydrated_device::events::events)
         .add(send_to_device::send_to_device)
         .add_long_poll(sync::sync);
     let routes = account::routes(routes);

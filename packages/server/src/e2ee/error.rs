@@ -38,6 +38,12 @@ pub enum E2eeError {
     /// This server has no such user.
     #[error("There is no such user")]
     NoSuchUser,
+    /// The user has no dehydrated device, or one of another name.
+    #[error("There is no such dehydrated device")]
+    NoDehydratedDevice,
+    /// Something has not the form that it must have.
+    #[error("{0}")]
+    Malformed(#[source] serde_json::Error),
     /// What is stored of keys is not what this program writes.
     #[error("a stored key can't be read")]
     Damaged(#[source] KeyFault),

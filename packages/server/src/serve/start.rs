@@ -21,6 +21,7 @@ use crate::{
     caller::TokenState,
     config::Config,
     data_dir::{DataDir, DataDirError},
+    dehydrated_device::DehydratedDevices,
     e2ee::{
         E2ee, E2eeDependencies,
         remote::{RemoteDependencies, RemoteLists},
@@ -171,6 +172,7 @@ pub async fn start(
         device_lists,
         to_device,
         transactions: Transactions::default(),
+        dehydrated_devices: DehydratedDevices::new(base.store.clone(), users.clone(), e2ee.clone()),
         key_backups,
         key_ring: base.key_ring,
         tokens: Arc::new(users.clone()),

@@ -5,6 +5,7 @@
 
 use matryx_entity::{
     cross_signing_key::{CrossSigningKey, CrossSigningUsage},
+    dehydrated_device::DehydratedDevice,
     device::Device,
     device_keys::DeviceKeys,
     device_list::{DeviceList, DeviceListState},
@@ -81,7 +82,7 @@ impl Users {
     }
 
     /// Adds to a plan that devices go: everything that they published, or that waits for them.
-    /// The caller holds the user's lock. Four queries.
+    /// The caller holds the user's lock. Five queries.
     ///
     /// # Errors
     /// The database is away.
@@ -119,6 +120,11 @@ impl Users {
             if is_gone(&message.device_id) {
                 plan.delete::<ToDeviceMessage>(&waiting_key(&message));
             }
+        }
+        let key = DehydratedDevice::key_of(user);
+        let dehydrated = self.inner.store.get::<DehydratedDevice>(&key).await?;
+        if dehydrated.is_some_and(|dehydrated| is_gone(&dehydrated.device_id)) {
+            plan.delete::<DehydratedDevice>(&key);
         }
         Ok(())
     }

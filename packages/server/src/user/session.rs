@@ -36,12 +36,16 @@ pub struct NewSession {
 
 impl NewSession {
     pub(super) fn check(&self) -> Result<(), UserError> {
-        let id = self.device_id.as_ref();
-        if id.is_some_and(|id| id.as_str().chars().count() > MAX_DEVICE_ID_CHARS) {
-            return Err(UserError::InvalidParam("The device ID is too long"));
-        }
-        check_device_name(self.display_name.as_deref())
+        check_device(self.device_id.as_deref(), self.display_name.as_deref())
     }
+}
+
+/// Refuses ids and names of devices that are too long.
+pub(crate) fn check_device(id: Option<&DeviceId>, name: Option<&str>) -> Result<(), UserError> {
+    if id.is_some_and(|id| id.as_str().chars().count() > MAX_DEVICE_ID_CHARS) {
+        return Err(UserError::InvalidParam("The device ID is too long"));
+    }
+    check_device_name(name)
 }
 
 pub(super) fn check_device_name(name: Option<&str>) -> Result<(), UserError> {
@@ -125,18 +129,28 @@ impl Users {
             let device_id = named.unwrap_or_else(secret::device_id);
             let change = ListChange::of(device_id.clone());
             self.plan_list_change(plan, user, change).await?;
-            Device {
-                user: user.to_owned(),
-                device_id,
-                display_name: new.display_name,
-                created_ts: self.now(),
-                tokens: None,
-                previous: None,
-            }
+            self.new_device(user, device_id, new.display_name)
         };
         let session = self.plan_tokens(plan, &mut device, new.refreshable);
         plan.put(&device);
         Ok(session)
+    }
+
+    /// A device that has no tokens yet.
+    pub(crate) fn new_device(
+        &self,
+        user: &UserId,
+        device_id: OwnedDeviceId,
+        display_name: Option<String>,
+    ) -> Device {
+        Device {
+            user: user.to_owned(),
+            device_id,
+            display_name,
+            created_ts: self.now(),
+            tokens: None,
+            previous: None,
+        }
     }
 
     /// Gives a device new tokens; the caller writes the device.
@@ -293,7 +307,12 @@ impl Users {
         Ok(self.inner.store.range::<Device>(range).await?)
     }
 
-    async fn commit_removal(&self, user: &UserId, devices: &[Device]) -> Result<(), UserError> {
+    /// Removes devices with their tokens. The caller holds the user's lock.
+    pub(crate) async fn commit_removal(
+        &self,
+        user: &UserId,
+        devices: &[Device],
+    ) -> Result<(), UserError> {
         if devices.is_empty() {
             return Ok(());
         }

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod account;
+mod dehydrated_device;
 mod directory;
 mod e2ee;
 mod edge;

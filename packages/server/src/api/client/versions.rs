@@ -17,11 +17,13 @@ const VERSIONS: [&str; 12] = [
 ];
 
 /// What newer versions, or proposals, have and this server too.
-const FEATURES: [&str; 2] = [
+const FEATURES: [&str; 3] = [
     // Profiles with any field, of version 1.16.
     "uk.tcpip.msc4133.stable",
     // Private read receipts, of version 1.4.
     "org.matrix.msc2285.stable",
+    // Dehydrated devices.
+    "org.matrix.msc3814",
 ];
 
 /// Names the versions of the specification that this server serves.

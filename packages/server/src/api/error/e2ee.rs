@@ -14,7 +14,9 @@ impl From<E2eeError> for ApiError {
             E2eeError::NoDevice | E2eeError::NoMasterKey => {
                 Self::bad_request(ErrorKind::MissingParam, message)
             }
-            E2eeError::Key(KeyFault::Json(_)) => Self::bad_request(ErrorKind::BadJson, message),
+            E2eeError::Key(KeyFault::Json(_)) | E2eeError::Malformed(_) => {
+                Self::bad_request(ErrorKind::BadJson, message)
+            }
             E2eeError::Key(KeyFault::Signature(_)) => Self::invalid_signature(&message),
             E2eeError::Key(KeyFault::Malformed(_) | KeyFault::Unsigned(_))
             | E2eeError::InvalidParam(_)
@@ -24,7 +26,7 @@ impl From<E2eeError> for ApiError {
             E2eeError::KeyIdInUse => {
                 Self::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, message)
             }
-            E2eeError::NoSuchUser => Self::not_found(message),
+            E2eeError::NoSuchUser | E2eeError::NoDehydratedDevice => Self::not_found(message),
             E2eeError::User(error) => error.into(),
             E2eeError::Store(error) | E2eeError::Remote(RemoteError::Store(error)) => error.into(),
             E2eeError::Remote(RemoteError::Sync(error)) => error.into(),
