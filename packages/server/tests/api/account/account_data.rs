@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::another_session;
 use crate::support::{TestServer, TestUser, encode};
 
 fn global(user: &str, kind: &str) -> String {
@@ -139,4 +140,47 @@ async fn refuses_what_is_no_content() {
     let path = global(&alice.id, &"x".repeat(256));
     let answer = alice.put(&path).json(&json!({})).send().await;
     answer.error(400, "M_INVALID_PARAM");
+}
+
+/// Secret storage is account data: what one device puts there another one reads, byte for byte.
+#[tokio::test]
+async fn keeps_secrets_for_the_next_device() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let key = "m.secret_storage.key.bSyJuSkzmZ5ndmBJEVYPgJlRwiY6h8gj";
+    let encrypted = json!({ "encrypted": { "bSyJuSkzmZ5ndmBJEVYPgJlRwiY6h8gj": {
+        "iv": "cL/0MJZaiEd3fNU+I9oJrw==",
+        "ciphertext": "WL73Pzdk5wZdaaSpaeRH0uZYKcxkuV8IS6Qa2FEfA1+vMeRLuHcWlXbMX0w=",
+        "mac": "+xozp909S6oDX8KRV8D8ZFVRyh7eEYQpPP76f+DOsnw=",
+    }}});
+    let kinds = [
+        (
+            "m.secret_storage.default_key",
+            json!({ "key": "bSyJuSkzmZ5ndmBJEVYPgJlRwiY6h8gj" }),
+        ),
+        (
+            key,
+            json!({
+                "algorithm": "m.secret_storage.v1.aes-hmac-sha2",
+                "iv": "YWJjZGVmZ2hpamtsbW5vcA==",
+                "mac": "aWRvbnRrbm93d2hhdGFtYWNsb29rc2xpa2U=",
+            }),
+        ),
+        ("m.cross_signing.master", encrypted.clone()),
+        ("m.cross_signing.self_signing", encrypted.clone()),
+        ("m.cross_signing.user_signing", encrypted.clone()),
+        ("m.megolm_backup.v1", encrypted),
+    ];
+    for (kind, content) in &kinds {
+        set(&alice, &global(&alice.id, kind), content).await;
+    }
+    let next = another_session(&server, &alice).await;
+    let sync = next.sync(None).await;
+    for (kind, content) in kinds {
+        let stored = next.get(&global(&alice.id, kind)).send().await.ok();
+        assert_eq!(stored, content, "{kind}");
+        let event = json!({ "type": kind, "content": content });
+        let events = sync["account_data"]["events"].as_array().unwrap();
+        assert!(events.contains(&event), "{kind} is not in {events:?}");
+    }
 }
