@@ -99,12 +99,14 @@ impl<'a> EduReceiver<'a> {
     /// durable.
     ///
     /// # Errors
-    /// Messages to devices can't be written down: the other server must send them again.
+    /// Messages to devices or changes of device lists can't be written down: the other server must
+    /// send them again.
     pub async fn receive(mut self, edus: Vec<Raw<Edu>>) -> Result<(), StoreError> {
         for edu in edus {
             let outcome = match self.receive_one(edu.json()).await {
                 Ok(true) => "taken",
                 Ok(false) => "ignored",
+                Err(EduError::DeviceList(RemoteError::Store(error))) => return Err(error),
                 Err(error) => {
                     tracing::warn!(origin = %self.origin, %error, "an ephemeral message is lost");
                     "lost"

@@ -26,6 +26,7 @@ mod deliver;
 mod device_lists;
 mod ephemeral;
 mod follow;
+mod introductions;
 mod messages;
 mod outbox;
 mod reach;

@@ -1,8 +1,11 @@
 //! Devices and keys of users of other servers: what is kept, what is told, and what is not believed.
 
+use std::time::Duration;
+
 use matryx_entity::device_list::{DeviceList, DeviceListState};
 use ruma::UserId;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{
     matrix::{join, two, until},
@@ -245,4 +248,62 @@ async fn a_server_that_is_away_is_a_failure_and_delays_nobody() {
     // What is kept is told, wherever its server is.
     there.open.close().await;
     assert_eq!(devices(&alice, of_bob).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_was_missed_while_we_were_away_is_found_when_we_are_back() {
+    let (_here, there, alice, bob) = two().await;
+    DeviceIdentity::publish(&bob, 0).await;
+    let room = encrypted_room(&bob).await;
+    join(&alice, &room, &there).await.ok();
+    assert_eq!(devices(&alice, &bob.id).await, [bob.device_id.as_str()]);
+    leave(&alice, &room).await;
+    let gone = async || {
+        let members = bob.get(&format!(
+            "/_matrix/client/v3/rooms/{}/joined_members",
+            encode(&room)
+        ));
+        members.send().await.ok()["joined"]
+            .as_object()
+            .unwrap()
+            .len()
+            == 1
+    };
+    until("alice is gone", gone).await;
+    let phone = log_in(&there.server, &bob).await;
+    DeviceIdentity::publish(&phone, 0).await;
+    let since = now(&alice).await;
+    join(&alice, &room, &there).await.ok();
+    let (news, _) = told(&alice, &since).await;
+    assert!(news.has_changed(&bob.id), "{news:?}");
+    let both = sorted(&[&bob.device_id, &phone.device_id]);
+    assert_eq!(devices(&alice, &bob.id).await, both);
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_for_a_silent_server_than_they_want() {
+    let here = Peer::start().await;
+    let alice = here.server.register("alice").await;
+    // Nobody accepts what the system has let in.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = silent.local_addr().unwrap().to_string();
+    let eve = format!("@eve:{name}");
+    for (path, body) in [
+        (
+            "query",
+            json!({ "timeout": 100, "device_keys": { (eve.as_str()): [] } }),
+        ),
+        (
+            "claim",
+            json!({ "timeout": 100, "one_time_keys": {
+                (eve.as_str()): { "D": "signed_curve25519" },
+            }}),
+        ),
+    ] {
+        let path = format!("/_matrix/client/v3/keys/{path}");
+        let answer = alice.post(&path).json(&body).send();
+        let answer = timeout(Duration::from_secs(5), answer).await;
+        let answer = answer.unwrap().ok();
+        assert!(answer["failures"][&name].is_object(), "{answer}");
+    }
 }

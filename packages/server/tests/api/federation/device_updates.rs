@@ -70,6 +70,16 @@ async fn changes_are_told_in_a_chain_without_names() {
     assert!(signing[0]["self_signing_key"]["keys"].is_object());
     assert!(signing[0]["user_signing_key"].is_null());
 
+    // It knows the list already.
+    let bob = home.server.register("bob").await;
+    let other = shared_room(&home, &bob, &[&partner]).await;
+    alice.join(&other).await;
+    alice.say(&other, "among us").await;
+    partner.until_text("among us").await;
+    until_about(&partner, UPDATE, &bob, 1).await;
+    assert_eq!(about(&partner, UPDATE, &alice).len(), told.len());
+    partner.leave(&home, &other, &partner.user("eve")).await;
+
     // Nobody else learns anything once no room is shared.
     partner.leave(&home, &room, &partner.user("eve")).await;
     partner.forget();
