@@ -25,9 +25,11 @@ mod key_stock;
 mod load_room;
 mod load_user;
 mod meter;
+mod presence;
 mod receipts;
 mod request;
 mod rooms;
+mod serials;
 mod transactions;
 mod typing;
 mod unread;
@@ -40,6 +42,7 @@ pub use self::{
     cache::CacheStatus,
     engine::{FollowerMode, SyncEngine, SyncOptions, SyncStatus},
     error::SyncError,
+    presence::{Presence, PresenceOptions, PresenceStatus, RemotePresence},
     receipts::{RoomReceipts, UserReceipts},
     request::{DEFAULT_TIMELINE, MAX_TIMELINE, MAX_TIMEOUT, SyncRequest},
     typing::Typing,

@@ -39,6 +39,7 @@ pub mod pdu;
 pub mod pending_join;
 pub mod position;
 pub mod power;
+pub mod presence;
 pub mod profile;
 pub mod push;
 pub mod queued_edu;

@@ -20,6 +20,7 @@ use crate::{
     federation::{inbound::Inbound, sender::Sender, transactions::Transactions},
     key::KeyRing,
     key_backup::KeyBackups,
+    presence::Presences,
     rate_limit::RateLimits,
     room::{Rooms, acl::ServerAcls},
     telemetry::Telemetry,
@@ -47,6 +48,8 @@ pub struct Services {
     pub dehydrated_devices: DehydratedDevices,
     /// Backups of room keys.
     pub key_backups: KeyBackups,
+    /// Who is there.
+    pub presences: Presences,
     /// Messages to devices.
     pub to_device: ToDevice,
     /// The keys of users and devices.

@@ -14,6 +14,7 @@ pub mod e2ee;
 pub mod federation;
 pub mod key;
 pub mod key_backup;
+pub mod presence;
 pub mod rate_limit;
 pub mod room;
 pub mod serve;

@@ -203,6 +203,13 @@ impl Inner {
         {
             let listeners = self.listeners.read();
             for (at, entry) in applied {
+                if let LogEntry::Event { txn: Some(txn), .. } = entry {
+                    self.presence.act(&txn.user);
+                } else if let LogEntry::Receipt { user, .. } = entry
+                    && user.server_name() == self.options.server_name
+                {
+                    self.presence.act(user);
+                }
                 listeners.iter().for_each(|listener| listener(at, entry));
             }
         }
@@ -225,6 +232,15 @@ impl Inner {
         if !wake.devices_of.is_empty() {
             self.waiters
                 .wake_where(|user| wake.devices_of.iter().any(|of| self.may_share(user, of)));
+        }
+    }
+
+    /// Wakes those who share a room with users whose presence changed.
+    pub(super) fn tell_presence(&self) {
+        let fresh = self.presence.take_fresh();
+        if !fresh.is_empty() {
+            self.waiters
+                .wake_where(|user| fresh.iter().any(|of| self.may_share(user, of)));
         }
     }
 

@@ -29,8 +29,10 @@ use super::{
     index::Index,
     key_stock::KeyStock,
     load_user::{load_receipts, load_user},
+    presence::{Presence, PresenceOptions},
     receipts::RoomReceipts,
     rooms::Rooms,
+    serials::Serials,
     transactions::Transactions,
     typing::Typing,
     unread::Fold,
@@ -58,6 +60,8 @@ pub struct SyncOptions {
     pub server_name: OwnedServerName,
     /// How commits are learned of.
     pub follower: FollowerMode,
+    /// How presence is derived.
+    pub presence: PresenceOptions,
     /// The most bytes of rooms in memory, roughly.
     pub room_bytes: u64,
     /// The most bytes of users' views in memory, roughly.
@@ -82,6 +86,7 @@ impl SyncOptions {
         Self {
             server_name,
             follower: FollowerMode::Both,
+            presence: PresenceOptions::default(),
             room_bytes: 64 << 20,
             user_bytes: 24 << 20,
             receipt_bytes: 8 << 20,
@@ -120,7 +125,9 @@ pub(crate) struct Inner {
     /// batch changed: a reader that holds it sees caches and position of the same moment.
     pub(crate) index: RwLock<Index>,
     pub(crate) waiters: Waiters,
+    pub(crate) serials: Serials,
     pub(crate) typing: Typing,
+    pub(crate) presence: Presence,
     /// Who had themselves erased.
     pub(crate) erased: Erased,
     pub(crate) transactions: Transactions,
@@ -177,7 +184,14 @@ impl SyncEngine {
             options.room_bytes,
         ));
         let waiters = Waiters::default();
-        let typing = Typing::new(Arc::clone(&clock), Arc::clone(&rooms), waiters.clone());
+        let serials = Serials::default();
+        let typing = Typing::new(
+            Arc::clone(&clock),
+            Arc::clone(&rooms),
+            waiters.clone(),
+            serials.clone(),
+        );
+        let presence = Presence::new(options.presence, Arc::clone(&clock), serials.clone());
         let engine = Self {
             inner: Arc::new(Inner {
                 users: Cache::new("users", options.user_bytes),
@@ -193,7 +207,9 @@ impl SyncEngine {
                 rooms,
                 index: RwLock::default(),
                 waiters,
+                serials,
                 typing,
+                presence,
                 erased: Erased::default(),
                 transactions: Transactions::default(),
                 listeners: RwLock::default(),
@@ -284,6 +300,11 @@ impl SyncEngine {
         device: Option<&DeviceId>,
     ) -> Option<OwnedTransactionId> {
         self.inner.transactions.id_for(event_id, user, device)
+    }
+
+    /// Who is online.
+    pub fn presence(&self) -> &Presence {
+        &self.inner.presence
     }
 
     /// Who is typing.

@@ -136,7 +136,9 @@ impl SyncEngine {
                 }
             };
             self.inner.typing.expire();
-            let wait = wait.into_iter().chain(self.typing_wait()).min();
+            self.inner.presence.expire();
+            self.inner.tell_presence();
+            let wait = wait.into_iter().chain(self.ephemeral_wait()).min();
             let pause = async {
                 match wait {
                     Some(wait) => tokio::time::sleep(wait).await,
@@ -154,14 +156,17 @@ impl SyncEngine {
                 }
                 () = self.inner.behind.notified() => {}
                 () = self.inner.typing.moved.notified() => {}
+                () = self.inner.presence.moved() => {}
                 () = pause => {}
             }
         }
     }
 
-    /// How long until somebody's typing ends.
-    fn typing_wait(&self) -> Option<Duration> {
-        let deadline = self.inner.typing.next_deadline()?;
+    /// How long until somebody's typing ends, or somebody's presence changes by itself.
+    fn ephemeral_wait(&self) -> Option<Duration> {
+        let typing = self.inner.typing.next_deadline();
+        let presence = self.inner.presence.next_deadline();
+        let deadline = typing.into_iter().chain(presence).min()?;
         let now = self.inner.clock.now();
         let left = u64::from(deadline.get()).saturating_sub(now.get().into());
         Some(Duration::from_millis(left + 1))

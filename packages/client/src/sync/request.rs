@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ruma::{
     OwnedDeviceId, OwnedUserId,
     api::client::filter::{FilterDefinition, LazyLoadOptions},
+    presence::PresenceState,
 };
 
 use super::inbox::DeviceName;
@@ -34,6 +35,8 @@ pub struct SyncRequest {
     pub full_state: bool,
     /// Whether state is wanted as of the end of the timeline instead of its start.
     pub use_state_after: bool,
+    /// What the client's asking says about its user: `offline` for nothing.
+    pub set_presence: PresenceState,
     /// How long to wait for something; at most [`MAX_TIMEOUT`].
     pub timeout: Duration,
 }
@@ -48,6 +51,7 @@ impl SyncRequest {
             since: None,
             full_state: false,
             use_state_after: false,
+            set_presence: PresenceState::Online,
             timeout: Duration::ZERO,
         }
     }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedUserId, UserId};
 use tokio::sync::Notify;
 
-use super::{rooms::Rooms, waiters::Waiters};
+use super::{rooms::Rooms, serials::Serials, waiters::Waiters};
 
 /// The typing users of every room.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct Typing {
     clock: Arc<dyn Clock>,
     rooms: Arc<Rooms>,
     waiters: Waiters,
+    serials: Serials,
     /// Guards the lists; held for a few instructions.
     state: Mutex<State>,
     /// Rings when the nearest deadline may have moved.
@@ -57,13 +58,19 @@ struct TypingRoom {
 const MAX_QUIET_ROOMS: usize = 4096;
 
 impl Typing {
-    pub(super) fn new(clock: Arc<dyn Clock>, rooms: Arc<Rooms>, waiters: Waiters) -> Self {
+    pub(super) fn new(
+        clock: Arc<dyn Clock>,
+        rooms: Arc<Rooms>,
+        waiters: Waiters,
+        serials: Serials,
+    ) -> Self {
         let seconds = u64::from(clock.now().get()) / 1000;
         Self {
             epoch: u16::try_from(seconds % u64::from(u16::MAX)).unwrap_or_default() + 1,
             clock,
             rooms,
             waiters,
+            serials,
             state: Mutex::default(),
             moved: Notify::new(),
             listener: OnceLock::new(),
@@ -85,13 +92,14 @@ impl Typing {
     /// Says that a user types until a moment, or no longer types.
     pub fn set(&self, room: RoomNo, user: &UserId, until: Option<MilliSecondsSinceUnixEpoch>) {
         let changed = {
+            let mut serial = self.serials.write();
             let mut state = self.state.lock();
             let typing = state.rooms.entry(room).or_default();
             let changed = match until {
                 Some(until) => typing.until.insert(user.to_owned(), until).is_none(),
                 None => typing.until.remove(user).is_some(),
             };
-            state.settle(room, changed);
+            state.settle(room, changed, &mut serial);
             changed
         };
         self.moved.notify_one();
@@ -115,11 +123,6 @@ impl Typing {
 
     pub(super) fn epoch(&self) -> u16 {
         self.epoch
-    }
-
-    /// The serial of the newest change of any room.
-    pub(super) fn serial(&self) -> u64 {
-        self.state.lock().serial
     }
 
     /// The serial of the newest change of a room and who types there; `None` when nothing is known
@@ -148,6 +151,7 @@ impl Typing {
     pub(super) fn expire(&self) {
         let now = self.clock.now();
         let ended: Vec<(RoomNo, Vec<OwnedUserId>)> = {
+            let mut serial = self.serials.write();
             let mut state = self.state.lock();
             let mut ended = Vec::new();
             for (room, typing) in &mut state.rooms {
@@ -159,7 +163,7 @@ impl Typing {
                 }
             }
             for (room, _) in &ended {
-                state.settle(*room, true);
+                state.settle(*room, true, &mut serial);
             }
             ended
         };
@@ -190,9 +194,10 @@ impl Typing {
 }
 
 impl State {
-    fn settle(&mut self, room: RoomNo, changed: bool) {
+    fn settle(&mut self, room: RoomNo, changed: bool, serial: &mut u64) {
         if changed {
-            self.serial += 1;
+            *serial += 1;
+            self.serial = *serial;
             let serial = self.serial;
             if let Some(typing) = self.rooms.get_mut(&room) {
                 typing.serial = serial;
@@ -200,7 +205,9 @@ impl State {
         }
         let quiet = self.rooms.values().filter(|typing| typing.until.is_empty());
         if self.rooms.len() > MAX_QUIET_ROOMS && quiet.count() > MAX_QUIET_ROOMS {
-            let oldest = self.serial.saturating_sub(MAX_QUIET_ROOMS as u64 / 2);
+            let mut serials: Vec<u64> = self.rooms.values().map(|typing| typing.serial).collect();
+            let half = serials.len() / 2;
+            let oldest = *serials.select_nth_unstable(half).1;
             self.rooms
                 .retain(|_, typing| !typing.until.is_empty() || typing.serial > oldest);
         }

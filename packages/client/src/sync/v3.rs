@@ -7,6 +7,7 @@ mod invited;
 mod joined;
 mod lazy;
 mod left;
+mod presence;
 mod render;
 mod state;
 mod summary;
@@ -48,6 +49,8 @@ impl SyncEngine {
         if let (Some(since), Some(device)) = (&since, request.device()) {
             self.remove_had(&device, since).await?;
         }
+        let presence = &self.inner.presence;
+        let _session = presence.begin(&request.user_id, &request.set_presence);
         // Registered before the first look, so that no change falls between look and sleep.
         let waiter = self.inner.waiters.register(&request.user_id);
         let timeout = tokio::time::sleep(request.timeout.min(MAX_TIMEOUT));
@@ -83,6 +86,7 @@ impl SyncEngine {
         response.account_data = view.global_account_data();
         response.to_device = to_device;
         view.tell_key_stock(&mut response).await?;
+        response.presence = view.presence().await?;
         if let Some(since) = since {
             response.device_lists = device_lists(&view, since, news).await?;
         }
@@ -91,6 +95,7 @@ impl SyncEngine {
             || !response.account_data.is_empty()
             || !response.device_lists.is_empty()
             || !response.to_device.is_empty()
+            || !response.presence.is_empty()
             || stock_changed;
         Ok((response, is_news))
     }

@@ -12,6 +12,7 @@ mod lazy;
 mod left;
 mod membership;
 mod outbound;
+mod presence;
 mod random;
 mod resolve;
 mod response;

@@ -9,6 +9,7 @@ pub mod capabilities;
 pub mod dehydrated_device;
 pub mod directory;
 pub mod keys;
+pub mod presence;
 pub mod room_keys;
 pub mod rooms;
 pub mod send_to_device;
@@ -32,6 +33,7 @@ pub fn routes(routes: Routes) -> Routes {
     let routes = account::routes(routes);
     let routes = directory::routes(routes);
     let routes = room_keys::routes(routes);
+    let routes = presence::routes(routes);
     let routes = keys::routes(routes);
     rooms::routes(routes)
 }

@@ -9,6 +9,7 @@ mod e2ee;
 mod identity;
 mod key;
 mod key_backup;
+mod presence;
 mod rate_limit;
 pub(in crate::api) mod request;
 mod room;

@@ -1,5 +1,7 @@
 //! Switches of single features: `presence.*`, `guests.*`, `media.*`, `room_directory.*`.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 use super::{outbound::private_ranges, setting::settings, value::choice};
@@ -19,8 +21,12 @@ choice! {
 settings! {
     /// Who is online.
     pub struct Presence {
-        /// Whether users see each other's presence. No effect yet: presence is not served.
+        /// Whether users see each other's presence.
         enabled: bool = true,
+        /// How long after its last request a client counts as gone.
+        offline_after: Duration = Duration::from_secs(15),
+        /// After how long without an act a user is idle.
+        idle_after: Duration = Duration::from_mins(5),
     }
 }
 

@@ -1,19 +1,21 @@
-//! Messages of other servers that are no events: typing, receipts, changes of device lists, and
-//! messages to devices.
+//! Messages of other servers that are no events: typing, receipts, presence, changes of device
+//! lists, and messages to devices.
 //! Whatever else there is, is ignored, and so is what has the wrong form, is about users of somebody
 //! else, or is too much.
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#edus)
 
 mod to_device;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use matryx_client::sync::RemotePresence;
 use matryx_entity::room_snapshot::RoomSnapshot;
 use matryx_surrealdb::StoreError;
 use metrics::counter;
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomId, ServerName,
-    api::federation::transactions::edu::{Edu, ReceiptData, TypingContent},
+    api::federation::transactions::edu::{Edu, PresenceUpdate, ReceiptData, TypingContent},
+    presence::PresenceState,
     serde::Raw,
 };
 use serde::Deserialize;
@@ -34,6 +36,12 @@ const MAX_TO_DEVICE_BYTES: usize = 2 << 20;
 /// The most receipts of one transaction that are looked at.
 const MAX_RECEIPTS: usize = 500;
 
+/// The most users of one transaction whose presence is looked at.
+const MAX_PRESENCE: usize = 500;
+
+/// The longest message with a presence, in bytes.
+const MAX_STATUS: usize = 2048;
+
 /// The most rooms of one transaction that are looked at.
 const MAX_ROOMS: usize = 200;
 
@@ -48,6 +56,12 @@ struct Envelope {
 struct RoomReceipts {
     #[serde(rename = "m.read", default)]
     read: BTreeMap<String, Box<RawValue>>,
+}
+
+/// What is said of the presence of users.
+#[derive(Deserialize)]
+struct Pushed {
+    push: Vec<Box<RawValue>>,
 }
 
 /// This server's own database or caches fail.
@@ -69,7 +83,9 @@ pub struct EduReceiver<'a> {
     attention: Attention,
     /// Messages to devices: all of them are delivered at the end.
     parcels: Vec<DirectToDevice>,
+    presence_attention: Attention,
     receipts_left: usize,
+    presence_left: usize,
     rooms_left: usize,
 }
 
@@ -90,7 +106,9 @@ impl<'a> EduReceiver<'a> {
             origin,
             attention: Attention::default(),
             parcels: Vec::new(),
+            presence_attention: Attention::default(),
             receipts_left: MAX_RECEIPTS,
+            presence_left: MAX_PRESENCE,
             rooms_left: MAX_ROOMS,
         }
     }
@@ -142,6 +160,7 @@ impl<'a> EduReceiver<'a> {
                 self.parcels.extend(parcel);
                 Ok(is_one)
             }
+            "m.presence" => Ok(self.presence(&content).await?),
             "m.device_list_update" => {
                 let update = lists.receive_device_update(origin, &content, &mut self.attention);
                 Ok(update.await?)
@@ -167,6 +186,47 @@ impl<'a> EduReceiver<'a> {
         self.rooms
             .receive_typing(&room, &typing.user_id, typing.typing);
         Ok(true)
+    }
+
+    async fn presence(&mut self, content: &RawValue) -> Result<bool, RemoteError> {
+        let Ok(Pushed { push }) = serde_json::from_str(content.get()) else {
+            return Ok(false);
+        };
+        let mut any = false;
+        for update in push {
+            let Some(left) = self.presence_left.checked_sub(1) else {
+                break;
+            };
+            self.presence_left = left;
+            let Ok(update) = serde_json::from_str::<PresenceUpdate>(update.get()) else {
+                continue;
+            };
+            let known = [
+                PresenceState::Online,
+                PresenceState::Unavailable,
+                PresenceState::Offline,
+            ];
+            let user = &update.user_id;
+            let message = update.status_msg.filter(|it| it.len() <= MAX_STATUS);
+            if !known.contains(&update.presence)
+                || user.server_name() != self.origin
+                || !self
+                    .lists
+                    .is_shared(user, &mut self.presence_attention)
+                    .await?
+            {
+                continue;
+            }
+            let news = RemotePresence {
+                presence: update.presence,
+                status_msg: message,
+                last_active_ago: Duration::from_millis(update.last_active_ago.into()),
+                currently_active: update.currently_active,
+            };
+            self.rooms.sync().presence().receive(user, news);
+            any = true;
+        }
+        Ok(any)
     }
 
     async fn receipts(&mut self, content: &RawValue) -> Result<bool, RoomError> {

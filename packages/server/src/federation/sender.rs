@@ -29,6 +29,7 @@ mod follow;
 mod introductions;
 mod messages;
 mod outbox;
+mod presence;
 mod reach;
 mod record;
 
@@ -53,7 +54,7 @@ use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, OwnedTransactionId, Serv
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{follow::Feed, outbox::Lag, outbox::Outbox, reach::Reach};
+use self::{follow::Feed, outbox::Lag, outbox::Outbox, presence::FreshPresence, reach::Reach};
 use crate::{config::Retry, room::acl::ServerAcls};
 
 /// The least time between two attempts that signs of life of a server lead to. A server that talks
@@ -134,6 +135,8 @@ struct Shared {
     /// The outboxes, and how far the log has been put into them; both change together. A plain
     /// mutex: never held over I/O.
     state: Mutex<State>,
+    /// Whose presence changed.
+    presence: FreshPresence,
     transactions: Transactions,
 }
 
@@ -185,6 +188,7 @@ impl Sender {
             feed: Mutex::default(),
             bell: Notify::new(),
             state: Mutex::default(),
+            presence: FreshPresence::default(),
             transactions: Transactions {
                 start: rand::random::<u64>(),
                 next: AtomicU64::new(0),
@@ -249,7 +253,7 @@ impl Sender {
         gauge!("matryx_federation_queued_events").set(queued as f64);
     }
 
-    /// Hears of entries of the log and of who types. Neither listener keeps the sender alive.
+    /// Hears of entries of the log, of who types and of who is there. No listener keeps the sender alive.
     fn listen(&self) {
         let shared = Arc::downgrade(&self.0);
         self.0.deps.sync.on_entry(move |at, entry| {
@@ -264,6 +268,12 @@ impl Sender {
             }
         };
         self.0.deps.sync.typing().on_change(types);
+        let shared = Arc::downgrade(&self.0);
+        self.0.deps.sync.presence().on_change(move |user, status| {
+            if let Some(shared) = shared.upgrade() {
+                shared.hear_presence(user, status);
+            }
+        });
         // What was committed before is in the log.
         self.0.note_seen(self.0.deps.sync.now().positions());
     }

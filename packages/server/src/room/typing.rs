@@ -35,6 +35,7 @@ impl Rooms {
             MilliSecondsSinceUnixEpoch(self.clock().now().get().saturating_add(lasts))
         });
         self.sync().typing().set(view.room.no, user_id, until);
+        self.sync().presence().act(user_id);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use matryx_client::{
     federation::{Federation, FederationOptions},
     outbound::{AddressGuard, Dns, HttpOptions, HttpOutbound, SystemDns, TrustError, Trusted},
-    sync::{SyncEngine, SyncError, SyncOptions},
+    sync::{PresenceOptions, SyncEngine, SyncError, SyncOptions},
 };
 use matryx_entity::{build::EventSigner, clock::Clock};
 use matryx_surrealdb::{Store, StoreError};
@@ -33,6 +33,7 @@ use crate::{
     },
     key::{KeyRing, KeyRingOptions, OwnKeys},
     key_backup::KeyBackups,
+    presence::Presences,
     rate_limit::RateLimits,
     room::{RoomDependencies, RoomError, Rooms, acl::ServerAcls},
     signing_key::{SigningKey, SigningKeyError},
@@ -162,6 +163,7 @@ pub async fn start(
     let first_admin_token = users.first_admin_token().await?;
     let acls = Arc::new(ServerAcls::default());
     let inbound = base.inbound(&rooms, &acls).await?;
+    let presences = base.presences();
     let app = App::new(Services {
         rate_limits: RateLimits::new(base.config.rate_limit.clone(), Arc::clone(&base.clock)),
         request_ids: RequestIds::new(rand::random()),
@@ -174,6 +176,7 @@ pub async fn start(
         transactions: Transactions::default(),
         dehydrated_devices: DehydratedDevices::new(base.store.clone(), users.clone(), e2ee.clone()),
         key_backups,
+        presences,
         key_ring: base.key_ring,
         tokens: Arc::new(users.clone()),
         config: base.config,
@@ -265,6 +268,12 @@ impl Base {
             shutdown: self.shutdown.clone(),
         })
         .await
+    }
+
+    fn presences(&self) -> Presences {
+        let server_name = self.config.server_name.clone();
+        let clock = Arc::clone(&self.clock);
+        Presences::new(self.store.clone(), self.sync.clone(), clock, server_name)
     }
 
     fn device_lists(&self) -> RemoteLists {
@@ -378,6 +387,11 @@ fn sync_options(config: &Config) -> SyncOptions {
     options.room_bytes = config.cache.rooms.as_bytes();
     options.user_bytes = config.cache.users.as_bytes();
     options.receipt_bytes = config.cache.receipts.as_bytes();
+    options.presence = PresenceOptions {
+        enabled: config.presence.enabled,
+        grace: config.presence.offline_after,
+        idle_after: config.presence.idle_after,
+    };
     options
 }
 

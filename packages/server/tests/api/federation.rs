@@ -22,6 +22,7 @@ mod outbound;
 mod pair;
 mod partner;
 mod pdu;
+mod presence;
 mod query;
 mod resident;
 mod rotation;

@@ -10,6 +10,7 @@ mod directory;
 mod e2ee;
 mod edge;
 mod federation;
+mod presence;
 mod process;
 mod room_keys;
 mod rooms;

@@ -35,7 +35,7 @@ impl View<'_> {
         if self.wants(room, "m.typing")
             && let Some((serial, users)) = self.inner().typing.room(room.no)
         {
-            let known = from.map_or(0, |_| self.typing_since());
+            let known = from.map_or(0, |_| self.ephemeral_since());
             let worth_saying = from.is_some() || !users.is_empty();
             if serial > known && worth_saying {
                 let content = json!({"user_ids": users});

@@ -37,7 +37,7 @@ pub(super) struct View<'a> {
     /// The messages for the device that asks, if one does.
     pub(super) inbox: Option<Arc<Inbox>>,
     pub(super) clock: MilliSecondsSinceUnixEpoch,
-    typing: u64,
+    serial: u64,
 }
 
 impl<'a> View<'a> {
@@ -53,7 +53,7 @@ impl<'a> View<'a> {
             loop {
                 let progress = inner.progress.notified();
                 // Read first: what changes later gets a higher serial and wakes the waiter.
-                let typing = inner.typing.serial();
+                let serial = inner.serials.newest();
                 let (now, changes, cached) = capture_index(inner, request, since, device.as_ref());
                 let user = match cached.user {
                     Some(user) => user,
@@ -73,7 +73,7 @@ impl<'a> View<'a> {
                         user,
                         inbox,
                         clock: inner.clock.now(),
-                        typing,
+                        serial,
                     };
                     return Ok((view, changes));
                 }
@@ -105,7 +105,7 @@ impl<'a> View<'a> {
         }
         token.with_ephemeral(EphemeralCursor {
             epoch: self.inner().typing.epoch(),
-            counter: self.typing,
+            counter: self.serial,
         })
     }
 
@@ -114,8 +114,8 @@ impl<'a> View<'a> {
         self.now.covers(at) && self.since.is_none_or(|since| !since.covers(at))
     }
 
-    /// Up to which serial the client knows who is typing.
-    pub(super) fn typing_since(&self) -> u64 {
+    /// Up to which serial the client knows what is not logged.
+    pub(super) fn ephemeral_since(&self) -> u64 {
         let epoch = self.inner().typing.epoch();
         self.since
             .map(SyncToken::ephemeral)

@@ -124,7 +124,7 @@ fn touched(view: &View<'_>, changes: Vec<(Position, Change)>) -> BTreeMap<RoomNo
             _ => {}
         }
     }
-    for room in view.inner().typing.changed_after(view.typing_since()) {
+    for room in view.inner().typing.changed_after(view.ephemeral_since()) {
         if is_joined(room) {
             rooms.entry(room).or_insert_with(quiet);
         }

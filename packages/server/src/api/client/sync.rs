@@ -31,6 +31,7 @@ pub async fn sync(State(app): State<App>, call: Call<Request>) -> ApiResult<Resp
         Some(filter) => resolve(&app, &caller.user_id, filter).await?,
         None => Arc::default(),
     };
+    app.presences.recall(&caller.user_id).await?;
     let timeout = request.timeout.unwrap_or_default();
     let request = SyncRequest {
         user_id: caller.user_id,
@@ -39,6 +40,7 @@ pub async fn sync(State(app): State<App>, call: Call<Request>) -> ApiResult<Resp
         since: request.since,
         full_state: request.full_state,
         use_state_after: request.use_state_after,
+        set_presence: request.set_presence,
         timeout: timeout.min(app.config.http.max_sync_timeout),
     };
     Ok(app.sync.sync(&request).await?)

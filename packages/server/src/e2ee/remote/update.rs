@@ -202,7 +202,7 @@ impl RemoteLists {
 
     /// Does the user share a room with this server? A user of whom nothing is known is looked for in
     /// all rooms only so many times.
-    async fn is_shared(
+    pub(crate) async fn is_shared(
         &self,
         user: &UserId,
         attention: &mut Attention,

@@ -142,7 +142,7 @@ impl Shared {
             first.lists = device_lists::take(&mut lists);
         }
         if let Some(outbox) = self.state.lock().outboxes.get_mut(server) {
-            first.edus = outbox.ephemeral.take();
+            first.edus = outbox.ephemeral.take(self.deps.clock.now());
         }
         let mut batches = vec![first];
         while !lists.is_empty() {

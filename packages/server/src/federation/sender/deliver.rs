@@ -108,7 +108,7 @@ impl Shared {
             state.outboxes.remove(server);
             return Next::Nothing;
         }
-        Next::Send(outbox.next())
+        Next::Send(outbox.next(self.deps.clock.now()))
     }
 
     /// Finds out what there is to tell of device lists.

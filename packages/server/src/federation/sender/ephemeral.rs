@@ -3,14 +3,17 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
+use matryx_client::sync::PresenceStatus;
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
     api::federation::transactions::edu::{
-        Edu, ReceiptContent, ReceiptData, ReceiptMap, TypingContent,
+        Edu, PresenceContent, ReceiptContent, ReceiptData, ReceiptMap, TypingContent,
     },
     events::receipt::{Receipt, ReceiptThread},
     serde::Raw,
 };
+
+use super::presence::update;
 
 /// The most ephemeral messages of a transaction.
 /// [Spec](https://spec.matrix.org/v1.19/server-server-api/#transactions)
@@ -19,6 +22,12 @@ const MAX_EDUS: usize = 100;
 /// The most users who type, and the most receipts, that wait for one server.
 const MAX_TYPING: usize = 256;
 const MAX_RECEIPTS: usize = 1024;
+
+/// The most users whose presence waits for one server.
+const MAX_PRESENCE: usize = 1024;
+
+/// The most users of one message about presence.
+const MAX_PUSH: usize = 50;
 
 /// Which receipt: of whom, where, in which thread.
 type Slot = (OwnedRoomId, OwnedUserId, Option<String>);
@@ -35,13 +44,14 @@ pub(super) struct ReadUpTo {
 pub(super) struct Ephemeral {
     typing: BTreeMap<(OwnedRoomId, OwnedUserId), bool>,
     receipts: BTreeMap<Slot, ReadUpTo>,
+    presence: BTreeMap<OwnedUserId, PresenceStatus>,
     /// Receipts of the transaction that is on its way.
     leaving: BTreeMap<Slot, ReadUpTo>,
 }
 
 impl Ephemeral {
     pub(super) fn is_empty(&self) -> bool {
-        self.typing.is_empty() && self.receipts.is_empty()
+        self.typing.is_empty() && self.receipts.is_empty() && self.presence.is_empty()
     }
 
     pub(super) fn set_typing(&mut self, room: OwnedRoomId, user: OwnedUserId, types: bool) {
@@ -70,8 +80,14 @@ impl Ephemeral {
         }
     }
 
-    /// What goes with the next transaction.
-    pub(super) fn take(&mut self) -> Vec<Raw<Edu>> {
+    pub(super) fn set_presence(&mut self, user: OwnedUserId, status: PresenceStatus) {
+        if self.presence.len() < MAX_PRESENCE || self.presence.contains_key(&user) {
+            self.presence.insert(user, status);
+        }
+    }
+
+    /// What goes with the next transaction, which leaves now.
+    pub(super) fn take(&mut self, now: MilliSecondsSinceUnixEpoch) -> Vec<Raw<Edu>> {
         let mut edus = Vec::new();
         while edus.len() < MAX_EDUS
             && let Some(((room, user), types)) = self.typing.pop_first()
@@ -80,6 +96,13 @@ impl Ephemeral {
         }
         while edus.len() < MAX_EDUS && !self.receipts.is_empty() {
             edus.push(Edu::Receipt(self.take_receipts()));
+        }
+        while edus.len() < MAX_EDUS && !self.presence.is_empty() {
+            let users = std::iter::from_fn(|| self.presence.pop_first()).take(MAX_PUSH);
+            let push = users
+                .map(|(user, status)| update(user, status, now))
+                .collect();
+            edus.push(Edu::Presence(PresenceContent::new(push)));
         }
         edus.iter().filter_map(|edu| Raw::new(edu).ok()).collect()
     }
@@ -111,12 +134,13 @@ impl Ephemeral {
         self.leaving.clear();
     }
 
-    /// The transaction did not arrive: receipts are worth another attempt, typing is not.
+    /// The transaction did not arrive: receipts are worth another attempt, what is over soon is not.
     pub(super) fn put_back(&mut self) {
         for (slot, read) in std::mem::take(&mut self.leaving) {
             self.receipts.entry(slot).or_insert(read);
         }
         self.typing.clear();
+        self.presence.clear();
     }
 }
 
@@ -126,6 +150,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    fn now() -> MilliSecondsSinceUnixEpoch {
+        MilliSecondsSinceUnixEpoch(uint!(9))
+    }
 
     fn read(event: &str) -> ReadUpTo {
         ReadUpTo {
@@ -157,7 +185,7 @@ mod tests {
         ephemeral.set_typing(room.to_owned(), user.to_owned(), false);
         ephemeral.set_receipt(slot("@a:x", None), read("$one"));
         ephemeral.set_receipt(slot("@a:x", None), read("$two"));
-        let edus = texts(&ephemeral.take());
+        let edus = texts(&ephemeral.take(now()));
         assert_eq!(
             edus,
             [
@@ -171,7 +199,7 @@ mod tests {
                 }}),
             ]
         );
-        assert!(ephemeral.is_empty() && ephemeral.take().is_empty());
+        assert!(ephemeral.is_empty() && ephemeral.take(now()).is_empty());
     }
 
     #[test]
@@ -181,7 +209,7 @@ mod tests {
             ephemeral.set_receipt(slot("@a:x", thread), read("$one"));
         }
         ephemeral.set_receipt(slot("@b:x", Some("main")), read("$two"));
-        let edus = texts(&ephemeral.take());
+        let edus = texts(&ephemeral.take(now()));
         assert_eq!(edus.len(), 3);
         let first = &edus[0]["content"]["!r:x"]["m.read"];
         assert_eq!(first.as_object().unwrap().len(), 2, "{first}");
@@ -194,10 +222,10 @@ mod tests {
         ephemeral.set_typing(slot("@a:x", None).0, slot("@a:x", None).1, true);
         ephemeral.set_receipt(slot("@a:x", None), read("$one"));
         ephemeral.set_receipt(slot("@b:x", None), read("$one"));
-        assert_eq!(ephemeral.take().len(), 2);
+        assert_eq!(ephemeral.take(now()).len(), 2);
         ephemeral.set_receipt(slot("@a:x", None), read("$two"));
         ephemeral.put_back();
-        let edus = ephemeral.take();
+        let edus = ephemeral.take(now());
         let [receipts] = &texts(&edus)[..] else {
             panic!("{edus:?}")
         };
@@ -220,7 +248,7 @@ mod tests {
         }
         assert_eq!(ephemeral.typing.len(), MAX_TYPING);
         assert_eq!(ephemeral.receipts.len(), MAX_RECEIPTS);
-        assert_eq!(ephemeral.take().len(), MAX_EDUS);
+        assert_eq!(ephemeral.take(now()).len(), MAX_EDUS);
         assert!(!ephemeral.is_empty(), "the rest waits for its turn");
     }
 }

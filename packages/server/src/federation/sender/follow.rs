@@ -124,7 +124,10 @@ impl Shared {
         let shutdown = self.deps.shutdown.clone();
         loop {
             let work = async {
-                let dispatched = self.dispatch().await;
+                let dispatched = match self.dispatch().await {
+                    Ok(()) => self.dispatch_presence().await,
+                    failed => failed,
+                };
                 let marked = self.write_mark().await;
                 dispatched.and(marked.map_err(SenderError::from))
             };

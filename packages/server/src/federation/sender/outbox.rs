@@ -217,8 +217,8 @@ impl Outbox {
         self.limit < MAX_PDUS
     }
 
-    /// The next transaction; its events stay queued until they have arrived.
-    pub(super) fn next(&mut self) -> Batch {
+    /// The next transaction, which leaves now; its events stay queued until they have arrived.
+    pub(super) fn next(&mut self, now: MilliSecondsSinceUnixEpoch) -> Batch {
         let pdus = self.queue.iter().take(self.limit);
         let pdus: Vec<_> = pdus.map(|queued| Arc::clone(&queued.pdu)).collect();
         let lists = if self.is_careful() && !pdus.is_empty() {
@@ -229,7 +229,7 @@ impl Outbox {
         Batch {
             pdus,
             lists,
-            edus: self.ephemeral.take(),
+            edus: self.ephemeral.take(now),
         }
     }
 
@@ -314,14 +314,14 @@ mod tests {
         for seq in 1..=60 {
             outbox.push(event(seq), &reach(seq), time());
         }
-        let first = outbox.next();
+        let first = outbox.next(time());
         assert_eq!(first.pdus.len(), MAX_PDUS);
         assert_eq!(ids(&first)[..2], ["$e1", "$e2"]);
         assert_eq!(outbox.delivered(&reach(99)), reach(0));
         outbox.push(event(61), &reach(61), time());
         outbox.arrived(first.pdus.len());
         assert_eq!(outbox.delivered(&reach(99)), reach(50));
-        let second = outbox.next();
+        let second = outbox.next(time());
         assert_eq!(ids(&second).len(), 11);
         assert_eq!(ids(&second)[10], "$e61");
         outbox.arrived(11);
@@ -353,13 +353,13 @@ mod tests {
         for seq in 1..=3 {
             outbox.push(event(seq), &reach(seq), time());
         }
-        assert_eq!(outbox.next().pdus.len(), 3);
+        assert_eq!(outbox.next(time()).pdus.len(), 3);
         assert_eq!(outbox.refused(3, 0), Refused::TrySmaller);
-        assert_eq!(ids(&outbox.next()), ["$e1"]);
+        assert_eq!(ids(&outbox.next(time())), ["$e1"]);
         assert_eq!(outbox.refused(1, 0), Refused::GiveUp);
-        assert_eq!(ids(&outbox.next()), ["$e2"]);
+        assert_eq!(ids(&outbox.next(time())), ["$e2"]);
         outbox.arrived(1);
         assert_eq!(outbox.limit(), 2);
-        assert_eq!(ids(&outbox.next()), ["$e3"]);
+        assert_eq!(ids(&outbox.next(time())), ["$e3"]);
     }
 }
