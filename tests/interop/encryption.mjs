@@ -254,6 +254,7 @@ await check("the third device restores the backup with the recovery key", async 
 });
 await check("the third device signs itself with the secrets of the storage", async () => {
     const crypto = alice3.getCrypto();
+    assert.ok(await crypto.userHasCrossSigningKeys(aliceId, true));
     await crypto.bootstrapCrossSigning({
         authUploadDeviceSigningKeys: () => assert.fail("new keys were made"),
     });
