@@ -40,16 +40,19 @@ enum Peer {
     Nio,
     /// Synapse, from `PyPI`, with which the server shares rooms.
     Synapse,
+    /// matrix-js-sdk with its Rust crypto, on one server, on two and with Synapse.
+    Encryption,
 }
 
 impl Peer {
-    const ALL: [Self; 3] = [Self::JsSdk, Self::Nio, Self::Synapse];
+    const ALL: [Self; 4] = [Self::JsSdk, Self::Nio, Self::Synapse, Self::Encryption];
 
     fn name(self) -> &'static str {
         match self {
             Self::JsSdk => "matrix-js-sdk",
             Self::Nio => "matrix-nio",
             Self::Synapse => "Synapse",
+            Self::Encryption => "encryption",
         }
     }
 
@@ -57,31 +60,25 @@ impl Peer {
     fn limit(self) -> Duration {
         match self {
             Self::JsSdk | Self::Nio => CLIENT_LIMIT,
-            Self::Synapse => SERVER_LIMIT,
+            Self::Synapse | Self::Encryption => SERVER_LIMIT,
         }
     }
 
     /// Whether it is a client, which is told of a server that runs.
     fn is_client(self) -> bool {
-        self != Self::Synapse
+        matches!(self, Self::JsSdk | Self::Nio)
     }
 
     /// Installs the pinned version, where it is not there yet.
     async fn install(self, folder: &Path) -> Result<()> {
         match self {
-            Self::JsSdk => {
-                let installed = modified(&folder.join("node_modules/.package-lock.json"));
-                if installed < modified(&folder.join("package-lock.json")) {
-                    step(
-                        Command::new("npm")
-                            .args(["ci", "--silent"])
-                            .current_dir(folder),
-                    )
-                    .await?;
-                }
-            }
+            Self::JsSdk => install_node(folder).await?,
             Self::Nio => install_python(folder, ".venv", "requirements.txt").await?,
             Self::Synapse => {
+                install_python(folder, ".synapse", "synapse/requirements.txt").await?;
+            }
+            Self::Encryption => {
+                install_node(folder).await?;
                 install_python(folder, ".synapse", "synapse/requirements.txt").await?;
             }
         }
@@ -95,6 +92,7 @@ impl Peer {
             Self::JsSdk => (PathBuf::from("node"), "js_sdk.mjs"),
             Self::Nio => (folder.join(".venv/bin/python"), "nio_client.py"),
             Self::Synapse => (folder.join(".synapse/bin/python"), "synapse/main.py"),
+            Self::Encryption => (folder.join(".synapse/bin/python"), "synapse/encryption.py"),
         };
         let mut command = Command::new(program);
         command.arg(script).current_dir(folder);
@@ -106,6 +104,16 @@ impl Peer {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command
     }
+}
+
+/// Installs what the lock file pins.
+async fn install_node(folder: &Path) -> Result<()> {
+    let installed = modified(&folder.join("node_modules/.package-lock.json"));
+    if installed < modified(&folder.join("package-lock.json")) {
+        let mut command = Command::new("npm");
+        step(command.args(["ci", "--silent"]).current_dir(folder)).await?;
+    }
+    Ok(())
 }
 
 /// Installs what a file of requirements pins, into an environment of its own.
@@ -156,7 +164,7 @@ async fn drive(args: &Args, launch: &Launch, binary: &Path) -> Result<Tally> {
             .await
             .with_context(|| format!("installing {}", peer.name()))?;
         let mut command = peer.script(&scripts, binary, &url);
-        if !peer.is_client() && args.only.is_none() {
+        if peer == Peer::Synapse && args.only.is_none() {
             command.args(["--versions", USUAL_VERSION]);
         }
         let limit = peer.limit();
