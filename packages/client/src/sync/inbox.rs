@@ -13,7 +13,7 @@ use matryx_entity::{
     to_device::ToDeviceMessage,
     token::SyncToken,
 };
-use matryx_surrealdb::{KeyRange, Plan};
+use matryx_surrealdb::KeyRange;
 use ruma::{OwnedDeviceId, OwnedUserId};
 
 use super::{cache::Weigh, engine::SyncEngine, error::SyncError};
@@ -153,11 +153,8 @@ impl SyncEngine {
             if places.is_empty() {
                 return Ok(());
             }
-            let mut plan = Plan::new();
-            for (node, seq) in &places {
-                plan.delete::<ToDeviceMessage>(&key_of(device, *node, *seq));
-            }
-            if let Err(error) = self.inner.store.commit(plan).await {
+            let keys: Vec<Key> = places.iter().map(|place| key_of(device, *place)).collect();
+            if let Err(error) = self.inner.store.remove::<ToDeviceMessage>(&keys).await {
                 tracing::warn!(%error, "messages that a device has are not removed");
                 return Ok(());
             }
@@ -169,8 +166,8 @@ impl SyncEngine {
 }
 
 /// The key under which the log writer put a message.
-fn key_of((user, device): &DeviceName, node: NodeNo, seq: u64) -> Key {
-    ToDeviceMessage::prefix(user, device).at((node, seq).into())
+fn key_of((user, device): &DeviceName, place: (NodeNo, u64)) -> Key {
+    ToDeviceMessage::prefix(user, device).at(place.into())
 }
 
 fn weight_of(message: &ToDeviceMessage) -> u64 {

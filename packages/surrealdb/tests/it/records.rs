@@ -20,6 +20,8 @@ conformance! {
     keeps_odd_characters_in_keys_and_values,
     keeps_numbers_at_the_edges,
     stamps_records_with_the_position_of_their_log_entry,
+    removes_records_past_the_log,
+    reads_the_first_of_a_range,
     records_at_positions_have_them_in_their_keys,
     a_record_at_a_position_is_made_once,
     the_last_write_of_a_plan_counts,
@@ -267,6 +269,37 @@ async fn records_at_positions_have_them_in_their_keys(engine: Engine) {
     let found: Vec<ToDeviceMessage> = store.range(range).await.unwrap();
     let found: Vec<_> = found.iter().map(|message| message.at).collect();
     assert_eq!(found, [places[1], places[2], four]);
+}
+
+async fn removes_records_past_the_log(engine: Engine) {
+    let store = engine.open().await;
+    let mut plan = Plan::new();
+    plan.create(&alias("one", 1)).create(&alias("two", 1));
+    plan.create(&alias("three", 1));
+    store.commit(plan).await.unwrap();
+    store.remove::<Alias>(&[]).await.unwrap();
+    let gone = ["#one:example.org", "#nowhere:x", "#two:example.org"];
+    let gone = gone.map(|name| key![name]);
+    store.remove::<Alias>(&gone).await.unwrap();
+    let left: Vec<Alias> = store.range(KeyRange::all()).await.unwrap();
+    let left: Vec<_> = left.iter().map(|alias| alias.alias.as_str()).collect();
+    assert_eq!(left, ["#three:example.org"]);
+}
+
+async fn reads_the_first_of_a_range(engine: Engine) {
+    let store = engine.open().await;
+    let mut plan = Plan::new();
+    for pos in 1..=9 {
+        plan.create(&event(7, pos));
+    }
+    plan.create(&event(8, 1));
+    store.commit(plan).await.unwrap();
+    for (limit, wanted) in [(0, 0), (4, 4), (20, 9)] {
+        let range = KeyRange::prefix(&key![7]);
+        let found: Vec<EventRow> = store.first_of_range(range, limit).await.unwrap();
+        let found: Vec<_> = found.iter().map(|row| row.pos).collect();
+        assert_eq!(found, (1..=wanted).collect::<Vec<_>>());
+    }
 }
 
 async fn a_record_at_a_position_is_made_once(engine: Engine) {

@@ -7,7 +7,7 @@
 //! for the other to succeed.
 
 use matryx_entity::{position::Position, queued_edu::QueuedEdu};
-use matryx_surrealdb::{KeyRange, Plan, StoreError};
+use matryx_surrealdb::{KeyRange, StoreError};
 use ruma::{OwnedServerName, ServerName, api::federation::transactions::edu::Edu, serde::Raw};
 use tokio::time::Instant;
 
@@ -182,13 +182,10 @@ impl Shared {
     ) -> Result<Vec<QueuedEdu>, StoreError> {
         let store = &self.deps.store;
         let prefix = QueuedEdu::prefix(server);
-        if !turn.arrived.is_empty() {
-            let mut plan = Plan::new();
-            for at in &turn.arrived {
-                plan.delete::<QueuedEdu>(&prefix.clone().at(*at));
-            }
-            store.commit(plan).await?;
-        }
+        let arrived = turn.arrived.iter().map(|at| prefix.clone().at(*at));
+        store
+            .remove::<QueuedEdu>(&arrived.collect::<Vec<_>>())
+            .await?;
         store
             .first_of_range(KeyRange::prefix(&prefix), turn.limit)
             .await
