@@ -111,9 +111,16 @@ pub(crate) fn user_id(localpart: &str) -> String {
 
 /// Registers one of the application service's people.
 pub(crate) fn registration(localpart: &str) -> Call {
+    registration_of(localpart, None)
+}
+
+/// The same, with a device of a certain name.
+pub(crate) fn registration_of(localpart: &str, device: Option<&str>) -> Call {
     let body = json!({
         "type": "m.login.application_service",
         "username": format!("{PREFIX}{localpart}"),
+        // Null is as good as nothing.
+        "device_id": device,
     });
     Call::post("/_matrix/client/v3/register", &body)
 }

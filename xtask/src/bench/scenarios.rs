@@ -5,6 +5,7 @@ mod accounts;
 mod create_room;
 mod crowd;
 mod delivery;
+mod device_changes;
 mod federation;
 mod initial_sync;
 mod keys;
@@ -13,6 +14,7 @@ mod million;
 mod reads;
 mod send;
 mod sync_empty;
+mod to_device;
 
 use super::fixture::Bench;
 use super::meter::Row;
@@ -31,6 +33,8 @@ pub(crate) enum Scenario {
     Keys,
     Messages,
     Crowd,
+    ToDevice,
+    DeviceChanges,
     RemoteJoin,
     RemoteEvents,
     Million,
@@ -38,7 +42,7 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// Every scenario, in running order.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Accounts,
         Self::Reads,
         Self::CreateRoom,
@@ -49,6 +53,8 @@ impl Scenario {
         Self::Keys,
         Self::Messages,
         Self::Crowd,
+        Self::ToDevice,
+        Self::DeviceChanges,
         Self::RemoteJoin,
         Self::RemoteEvents,
         Self::Million,
@@ -67,6 +73,8 @@ impl Scenario {
             Self::Keys => "keys",
             Self::Messages => "messages",
             Self::Crowd => "crowd",
+            Self::ToDevice => "to_device",
+            Self::DeviceChanges => "device_changes",
             Self::RemoteJoin => "remote_join",
             Self::RemoteEvents => "remote_events",
             Self::Million => "million",
@@ -91,6 +99,8 @@ impl Scenario {
             Self::Keys => "keys/query of 100 users, and keys/claim",
             Self::Messages => "/messages over 10,000 events, 100 a page",
             Self::Crowd => "members, state, send and join in rooms of 1,000 and 5,000",
+            Self::ToDevice => "send messages to one and to 20 devices, and receive them",
+            Self::DeviceChanges => "/sync with 1,000 changed devices to tell of",
             Self::RemoteJoin => "join rooms of 1,000 to 20,000 on another server",
             Self::RemoteEvents => "take events of 50 rooms from another server",
             Self::Million => "a million messages, to start on afterwards (only when named)",
@@ -110,6 +120,8 @@ impl Scenario {
             Self::Keys => keys::run(bench).await,
             Self::Messages => messages::run(bench).await,
             Self::Crowd => crowd::run(bench).await,
+            Self::ToDevice => to_device::run(bench).await,
+            Self::DeviceChanges => device_changes::run(bench).await,
             Self::RemoteJoin => federation::joins(bench).await,
             Self::RemoteEvents => federation::events(bench).await,
             Self::Million => million::run(bench).await,
