@@ -32,6 +32,7 @@ mod outbox;
 mod presence;
 mod reach;
 mod record;
+mod slots;
 
 use std::{
     collections::HashMap,
@@ -54,7 +55,9 @@ use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, OwnedTransactionId, Serv
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{follow::Feed, outbox::Lag, outbox::Outbox, presence::FreshPresence, reach::Reach};
+use self::{
+    follow::Feed, outbox::Lag, outbox::Outbox, presence::FreshPresence, reach::Reach, slots::Slots,
+};
 use crate::{config::Retry, room::acl::ServerAcls};
 
 /// The least time between two attempts that signs of life of a server lead to. A server that talks
@@ -137,6 +140,7 @@ struct Shared {
     state: Mutex<State>,
     /// Whose presence changed.
     presence: FreshPresence,
+    slots: Slots,
     transactions: Transactions,
 }
 
@@ -189,6 +193,7 @@ impl Sender {
             bell: Notify::new(),
             state: Mutex::default(),
             presence: FreshPresence::default(),
+            slots: Slots::default(),
             transactions: Transactions {
                 start: rand::random::<u64>(),
                 next: AtomicU64::new(0),

@@ -18,6 +18,7 @@ use super::{
     SenderError, Shared, backoff,
     catch_up::Tour,
     outbox::{Batch, Refused},
+    slots::LastAttempt,
 };
 
 /// The bounds of a transaction. Servers that answer only when they have worked through everything
@@ -196,7 +197,17 @@ impl Shared {
         }
     }
 
-    /// Sends one transaction.
+    fn last_attempt(&self, server: &ServerName) -> LastAttempt {
+        let state = self.state.lock();
+        let lag = state.outboxes.get(server).and_then(|it| it.lag.as_ref());
+        if lag.is_some_and(|lag| lag.failures > 0) {
+            LastAttempt::Failed
+        } else {
+            LastAttempt::Answered
+        }
+    }
+
+    /// Sends one transaction, as soon as not too many are under way.
     pub(super) async fn transmit(&self, server: &ServerName, batch: Batch) -> Result<(), Failure> {
         let mut request = Request::new(
             self.transactions.id(),
@@ -210,11 +221,13 @@ impl Shared {
             .collect();
         request.edus = batch.edus;
         let (pdus, edus) = (request.pdus.len(), request.edus.len());
+        let slot = self.slots.take(self.last_attempt(server)).await;
         let answer = self
             .deps
             .federation
             .send_with(server, request, LIMITS)
             .await;
+        drop(slot);
         let outcome = match &answer {
             Ok(_) => "arrived",
             Err(_) => "failed",
