@@ -227,14 +227,14 @@ async fn needs_a_device() {
     let server = TestServer::configure()
         .appservice(
             "bridge",
-            r#"
+            r"
 id: bridge
 url: null
 as_token: as-secret
 hs_token: hs-secret
 sender_localpart: bridge_bot
 namespaces: { users: [], aliases: [], rooms: [] }
-"#,
+",
         )
         .start()
         .await;
