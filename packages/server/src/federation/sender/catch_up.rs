@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use matryx_entity::{
@@ -14,6 +15,7 @@ use matryx_entity::{
     room_snapshot::RoomSnapshot, stored::Key, timeline::TimelineEvent,
 };
 use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId, events::StateEventType};
+use tokio::time::sleep;
 
 use super::{
     SenderError, Shared,
@@ -50,6 +52,9 @@ pub(super) struct Tour {
     /// Device lists of which the server is told last.
     lists: ListChanges,
 }
+
+/// How long to wait for the follower.
+const BEHIND: Duration = Duration::from_millis(20);
 
 /// What is to be sent next from the log.
 struct Step {
@@ -88,6 +93,12 @@ impl Shared {
                 lag.failures > 0,
             )
         };
+        if !target.covers(&from) {
+            // After a start the follower first goes again through what was dispatched before. Until
+            // it has, nothing shows whether the server has everything.
+            sleep(BEHIND).await;
+            return Ok(());
+        }
         // A server that does not answer yet is not worth the long way.
         if tour.is_none() && !has_failed && target.distance_from(&from) > MAX_REPLAY {
             *tour = Some(self.survey(server, &from, &target).await?);
