@@ -14,6 +14,7 @@
 mod check;
 mod claim;
 mod query;
+mod rest;
 mod resync;
 mod sharing;
 mod update;
@@ -27,14 +28,21 @@ use std::{
 
 use matryx_client::{
     Flights,
-    federation::Federation,
+    federation::{Federation, FederationError, ServerAuth},
+    outbound::Limits,
     sync::{SyncEngine, SyncError},
 };
 use matryx_entity::{device_list::DeviceList, pdu::MalformedPdu};
 use matryx_surrealdb::{Store, StoreError};
 use parking_lot::Mutex;
-use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
-use tokio::sync::{MutexGuard, Semaphore};
+use ruma::{
+    OwnedServerName, OwnedUserId, ServerName, UserId,
+    api::{OutgoingRequest, path_builder::SinglePath},
+};
+use tokio::{
+    sync::{MutexGuard, Semaphore},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
@@ -44,6 +52,7 @@ pub use self::{
 };
 use self::{
     query::{Question, Told},
+    rest::Rests,
     resync::ResyncFailed,
     sharing::Sharing,
     worker::Waiting,
@@ -51,7 +60,7 @@ use self::{
 use crate::config::Retry;
 
 /// The most lists that are asked for at once: of all servers, and of one.
-const MAX_ASKED: usize = 64;
+const MAX_ASKED: usize = 256;
 const MAX_ASKED_OF_ONE: usize = 8;
 
 /// How many locks the users share. Two users rarely have the same one, and then only wait.
@@ -93,6 +102,8 @@ struct Inner {
     /// Bounds requests, of all servers and of each.
     places: Semaphore,
     places_of_one: Mutex<HashMap<OwnedServerName, Weak<Semaphore>>>,
+    /// Servers that could not be reached a moment ago.
+    rests: Rests,
     /// Servers whose lists are asked for in the background. A plain mutex, for look-ups only.
     waiting: Mutex<HashMap<OwnedServerName, Waiting>>,
 }
@@ -125,6 +136,7 @@ impl RemoteLists {
             heard: Mutex::default(),
             places: Semaphore::new(MAX_ASKED),
             places_of_one: Mutex::default(),
+            rests: Rests::default(),
             waiting: Mutex::default(),
         }));
         lists.take_up();
@@ -142,6 +154,35 @@ impl RemoteLists {
         match self.0.locks.get(index) {
             Some(lock) => Some(lock.lock().await),
             None => None,
+        }
+    }
+
+    /// Sends a request to a server, unless it could not be reached a moment ago. None if it can't be.
+    async fn send<R>(
+        &self,
+        server: &ServerName,
+        request: R,
+        limits: Limits,
+    ) -> Option<Result<R::IncomingResponse, FederationError>>
+    where
+        R: OutgoingRequest<EndpointError = ruma::api::error::Error, PathBuilder = SinglePath>
+            + Send,
+        R::Authentication: ServerAuth,
+    {
+        if self.0.rests.is_resting(server, Instant::now()) {
+            return None;
+        }
+        let federation = &self.0.deps.federation;
+        match federation.send_with(server, request, limits).await {
+            Err(error @ FederationError::Unreachable { .. }) => {
+                tracing::info!(%server, %error, "a server cannot be asked for keys");
+                self.0.rests.note_failure(server, Instant::now());
+                None
+            }
+            outcome => {
+                self.0.rests.end(server);
+                Some(outcome)
+            }
         }
     }
 

@@ -182,8 +182,8 @@ impl RemoteLists {
             body: MAX_ANSWER,
         };
         let request = Request::new(wanted.clone());
-        let federation = &self.0.deps.federation;
-        match federation.send_with(server, request, limits).await {
+        let answer = self.send(server, request, limits).await;
+        match answer.ok_or(RemoteFailure::Failed)? {
             Ok(answer) => Ok(Arc::new(believed(&wanted, &answer))),
             Err(error) => {
                 tracing::info!(%server, %error, "keys cannot be asked for");

@@ -31,7 +31,7 @@ use super::{RemoteError, RemoteLists, check};
 
 /// The bounds of one question.
 const LIMITS: Limits = Limits {
-    time: Duration::from_secs(30),
+    time: Duration::from_secs(15),
     body: 4 << 20,
 };
 
@@ -126,10 +126,9 @@ impl RemoteLists {
 
     /// The list as the other server tells it, as far as it can be believed.
     async fn fetch(&self, user: &OwnedUserId) -> Result<(i64, Contents), ResyncFailed> {
-        let federation = &self.0.deps.federation;
         let request = Request::new(user.clone());
-        let answer = federation.send_with(user.server_name(), request, LIMITS);
-        match answer.await {
+        let answer = self.send(user.server_name(), request, LIMITS).await;
+        match answer.ok_or(ResyncFailed::Later)? {
             Ok(answer) if answer.user_id == *user => {
                 let stream_id = i64::from(answer.stream_id);
                 Ok((stream_id, believed(user, answer)))

@@ -56,6 +56,7 @@ impl RemoteLists {
 
     /// A server has proved to be alive: what is to be asked of it is asked now.
     pub fn note_alive(&self, server: &ServerName) {
+        self.0.rests.end(server);
         if let Some(waiting) = self.0.waiting.lock().get(server) {
             waiting.bell.notify_one();
         }
