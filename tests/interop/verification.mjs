@@ -22,14 +22,22 @@ export async function verify(request, incoming, limit) {
     const second = await until("start of the verification", () => received.verifier, limit);
     const shown = Promise.all([emoji(first), emoji(second)]);
     const done = Promise.all([first.verify(), second.verify()]);
-    const [ours, theirs] = await Promise.race([shown, done.then(() => assert.fail("nothing was shown"))]);
+    const early = done.then(() => assert.fail("nothing was shown"));
+    const [ours, theirs] = await within("emoji", Promise.race([shown, early]), limit);
     assert.equal(ours.sas.emoji.length, 7);
     assert.deepEqual(ours.sas.emoji, theirs.sas.emoji);
     await Promise.all([ours.confirm(), theirs.confirm()]);
-    await done;
+    await within("agreement", done, limit);
     for (const side of [request, received]) {
         await until("end of the verification", () => side.phase === VerificationPhase.Done, limit);
     }
+}
+
+/** What a promise gives, unless it takes too long. */
+function within(what, promise, limit) {
+    return until(what, () => Promise.race([promise.then((value) => [value]), soon()]), limit).then(
+        ([value]) => value,
+    );
 }
 
 function emoji(verifier) {
