@@ -1,6 +1,12 @@
 //! `presence`: of the users who share a room with the reader, and of the reader.
 
-use matryx_entity::filter_match::{Facts, passes};
+use std::collections::BTreeMap;
+
+use matryx_entity::{
+    device_lists::SharedRoom,
+    filter_match::{Facts, passes},
+    room_snapshot::RoomSnapshot,
+};
 use ruma::{
     OwnedUserId, UInt,
     api::client::sync::sync_events::v3::Presence,
@@ -29,20 +35,17 @@ impl View<'_> {
         if changed.is_empty() {
             return Ok(section);
         }
-        let mut seen = vec![false; changed.len()];
+        let mut unseen: BTreeMap<_, _> = changed.into_iter().collect();
+        let mut seen: Vec<_> = unseen.remove_entry(&self.user.user).into_iter().collect();
         for member in self.user.joined() {
-            let Some(room) = self.engine.room(member.room).await? else {
-                continue;
-            };
-            for ((user, _), seen) in changed.iter().zip(&mut seen) {
-                *seen = *seen || room.is_joined(user);
+            if unseen.is_empty() {
+                break;
+            }
+            if let Some(room) = self.engine.room(member.room).await? {
+                seen.extend(taken(&mut unseen, &room));
             }
         }
-        let told = changed
-            .into_iter()
-            .zip(seen)
-            .filter(|((user, _), seen)| *seen || *user == self.user.user);
-        let events = told.filter_map(|(changed, _)| self.presence_event(changed));
+        let events = seen.into_iter().filter_map(|it| self.presence_event(it));
         section.events = events.collect();
         Ok(section)
     }
@@ -58,4 +61,20 @@ impl View<'_> {
         content.currently_active = Some(status.currently_active);
         Raw::new(&PresenceEvent { content, sender }).ok()
     }
+}
+
+/// Takes out those who are in a room, in the time of the fewer.
+fn taken(
+    unseen: &mut BTreeMap<OwnedUserId, PresenceStatus>,
+    room: &RoomSnapshot,
+) -> Vec<(OwnedUserId, PresenceStatus)> {
+    let is_small = usize::try_from(room.joined_count).is_ok_and(|count| count < unseen.len());
+    let users: Vec<OwnedUserId> = if is_small {
+        SharedRoom::joined(room)
+    } else {
+        let joined = unseen.keys().filter(|user| room.is_joined(user));
+        joined.cloned().collect()
+    };
+    let found = users.iter().filter_map(|user| unseen.remove_entry(user));
+    found.collect()
 }

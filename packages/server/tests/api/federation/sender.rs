@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{
     cli::run_in,
+    matrix::until as until_told,
     pair::{Peer, fixture},
     partner::{Home, Partner, ROOM_VERSION, Verdict},
 };
@@ -360,6 +361,9 @@ async fn a_killed_server_goes_on_where_it_was() {
         .set(&format!("tls.extra_ca_files={}", fixture("ca.crt")));
     let name = OwnedServerName::try_from("test.example").unwrap();
     let operator = async |order: &str| run_in(&launch.data_dir(), &name, &[order]).await.1;
+    let listed = async |text: &str| {
+        until_told(text, async || operator("destinations").await.contains(text)).await;
+    };
     let mut partner = Partner::start().await;
     let process = launch.start().await;
     let token = process.site.register("alice").await;
@@ -389,19 +393,13 @@ async fn a_killed_server_goes_on_where_it_was() {
         site: process.site.clone(),
     };
     home.say(&token, &room, "1").await;
-    while !operator("destinations")
-        .await
-        .contains("failed attempts: 1")
-    {}
+    listed("failed attempts: 1").await;
     home.say(&token, &room, "2").await;
     process.kill().await;
-    let listed = operator("destinations").await;
-    assert!(listed.contains("failed attempts: 1"), "{listed}");
+    let told = operator("destinations").await;
+    assert!(told.contains("failed attempts: 1"), "{told}");
     let process = launch.start().await;
-    while !operator("destinations")
-        .await
-        .contains("failed attempts: 2")
-    {}
+    listed("failed attempts: 2").await;
     let home = Outside {
         name: &name,
         site: process.site.clone(),
