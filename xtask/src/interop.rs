@@ -1,9 +1,10 @@
 //! `cargo xtask interop`: drives the running binary with real Matrix clients and a real Synapse.
 //!
-//! They and their pinned versions are in `tests/interop`. Each script prints one line per check,
-//! `ok NAME` or `not ok NAME: REASON`, and is killed at its time limit.
+//! They and their pinned versions are in `tests/interop` and `tests/rust-sdk`. Each script prints
+//! one line per check, `ok NAME` or `not ok NAME: REASON`, and is killed at its time limit.
 
-use crate::homeserver::{self, Launch, Profile, repository};
+use crate::cargo::cargo;
+use crate::homeserver::{self, Launch, Profile, executable, repository};
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -42,10 +43,13 @@ enum Peer {
     Synapse,
     /// matrix-js-sdk with its Rust crypto, on one server, on two and with Synapse.
     Encryption,
+    /// The Rust SDK in the same casts: a long build, so only where it is asked for.
+    RustSdk,
 }
 
 impl Peer {
-    const ALL: [Self; 4] = [Self::JsSdk, Self::Nio, Self::Synapse, Self::Encryption];
+    /// Those that are run where none is named.
+    const USUAL: [Self; 4] = [Self::JsSdk, Self::Nio, Self::Synapse, Self::Encryption];
 
     fn name(self) -> &'static str {
         match self {
@@ -53,6 +57,7 @@ impl Peer {
             Self::Nio => "matrix-nio",
             Self::Synapse => "Synapse",
             Self::Encryption => "encryption",
+            Self::RustSdk => "matrix-rust-sdk",
         }
     }
 
@@ -60,7 +65,7 @@ impl Peer {
     fn limit(self) -> Duration {
         match self {
             Self::JsSdk | Self::Nio => CLIENT_LIMIT,
-            Self::Synapse | Self::Encryption => SERVER_LIMIT,
+            Self::Synapse | Self::Encryption | Self::RustSdk => SERVER_LIMIT,
         }
     }
 
@@ -74,7 +79,8 @@ impl Peer {
         match self {
             Self::JsSdk => install_node(folder).await?,
             Self::Nio => install_python(folder, ".venv", "requirements.txt").await?,
-            Self::Synapse => {
+            // What cargo builds of the Rust SDK is pinned in its own folder.
+            Self::Synapse | Self::RustSdk => {
                 install_python(folder, ".synapse", "synapse/requirements.txt").await?;
             }
             Self::Encryption => {
@@ -92,7 +98,9 @@ impl Peer {
             Self::JsSdk => (PathBuf::from("node"), "js_sdk.mjs"),
             Self::Nio => (folder.join(".venv/bin/python"), "nio_client.py"),
             Self::Synapse => (folder.join(".synapse/bin/python"), "synapse/main.py"),
-            Self::Encryption => (folder.join(".synapse/bin/python"), "synapse/encryption.py"),
+            Self::Encryption | Self::RustSdk => {
+                (folder.join(".synapse/bin/python"), "synapse/encryption.py")
+            }
         };
         let mut command = Command::new(program);
         command.arg(script).current_dir(folder);
@@ -114,6 +122,15 @@ async fn install_node(folder: &Path) -> Result<()> {
         step(command.args(["ci", "--silent"]).current_dir(folder)).await?;
     }
     Ok(())
+}
+
+/// Builds the people who use the Rust SDK.
+fn rust_sdk() -> Result<PathBuf> {
+    let mut build = cargo();
+    build
+        .current_dir(repository()?.join("tests/rust-sdk"))
+        .args(["build", "--locked"]);
+    executable(&mut build, "matryx-rust-sdk")
 }
 
 /// Installs what a file of requirements pins, into an environment of its own.
@@ -156,16 +173,17 @@ async fn drive(args: &Args, launch: &Launch, binary: &Path) -> Result<Tally> {
     let server = launch.start().await?;
     let url = format!("http://{}", server.address);
     let mut tally = Tally::default();
-    for peer in Peer::ALL
-        .into_iter()
-        .filter(|peer| args.only.is_none_or(|only| only == *peer))
-    {
+    let usual = Peer::USUAL.to_vec();
+    for peer in args.only.map_or(usual, |only| vec![only]) {
         peer.install(&scripts)
             .await
             .with_context(|| format!("installing {}", peer.name()))?;
         let mut command = peer.script(&scripts, binary, &url);
         if peer == Peer::Synapse && args.only.is_none() {
             command.args(["--versions", USUAL_VERSION]);
+        }
+        if peer == Peer::RustSdk {
+            command.arg("--program").arg(rust_sdk()?);
         }
         let limit = peer.limit();
         let finished = timeout(limit, script(peer, command, &mut tally)).await;

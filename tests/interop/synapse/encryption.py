@@ -1,4 +1,4 @@
-"""matrix-js-sdk encrypts: on one Matryx, across two, and with either person on Synapse."""
+"""People encrypt: on one Matryx, across two, and with either of them on Synapse."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ import tempfile
 
 from homeservers import AUTHORITY, Matryx, Synapse, die_with_parent
 
-SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "encryption.mjs"
+SCRIPTS = pathlib.Path(__file__).resolve().parents[1]
 CASTS = {
     "one Matryx": (Matryx,),
     "two Matryx": (Matryx, Matryx),
@@ -29,6 +29,7 @@ def main():
     signal.signal(signal.SIGTERM, stopped)
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True, help="the matryx binary")
+    parser.add_argument("--program", help="who they are, if not matrix-js-sdk")
     parser.add_argument("--only", default="", help="run the casts whose name contains this")
     parser.add_argument("--keep", action="store_true", help="keep data and logs")
     options = parser.parse_args()
@@ -50,7 +51,7 @@ def play(name, kinds, options):
     try:
         for server in servers:
             server.start()
-        passed = run(name, servers)
+        passed = run(name, servers, options.program)
         for server in servers:
             server.stop()
     finally:
@@ -66,16 +67,17 @@ def play(name, kinds, options):
     return passed
 
 
-def run(name, servers):
+def run(name, servers, program):
     environment = {
         **os.environ,
         "ALICE_URL": servers[0].wire.url,
         "BOB_URL": servers[-1].wire.url,
         "NODE_EXTRA_CA_CERTS": str(AUTHORITY),
+        "AUTHORITY": str(AUTHORITY),
     }
     script = subprocess.Popen(
-        ["node", SCRIPT.name],
-        cwd=SCRIPT.parent,
+        [program] if program else ["node", "encryption.mjs"],
+        cwd=SCRIPTS,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
