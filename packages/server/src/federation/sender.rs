@@ -148,6 +148,8 @@ struct Shared {
 struct State {
     /// Up to where the log was put into the outboxes.
     dispatched: Reach,
+    /// Has the log been gone through since the start? Before that nobody is up to date.
+    has_followed: bool,
     /// The mark that was last written down.
     marked: Option<Reach>,
     outboxes: HashMap<OwnedServerName, Outbox>,

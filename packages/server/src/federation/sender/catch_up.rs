@@ -77,7 +77,7 @@ impl Shared {
         server: &OwnedServerName,
         tour: &mut Option<Tour>,
     ) -> Result<(), SenderError> {
-        let (from, target, limit, is_careful, has_failed) = {
+        let (from, target, limit, is_careful, has_failed, has_followed) = {
             let state = self.state.lock();
             let Some(outbox) = state.outboxes.get(server) else {
                 return Ok(());
@@ -91,11 +91,12 @@ impl Shared {
                 outbox.limit(),
                 outbox.is_careful(),
                 lag.failures > 0,
+                state.has_followed,
             )
         };
-        if !target.covers(&from) {
-            // After a start the follower first goes again through what was dispatched before. Until
-            // it has, nothing shows whether the server has everything.
+        if !(has_followed && target.covers(&from)) {
+            // After a start the follower first goes through what came after the mark. Until it has,
+            // nothing shows whether the server has everything.
             sleep(BEHIND).await;
             return Ok(());
         }

@@ -171,7 +171,9 @@ impl Shared {
                 continue;
             }
             if entries.is_empty() {
-                self.state.lock().dispatched.merge(&seen);
+                let mut state = self.state.lock();
+                state.dispatched.merge(&seen);
+                state.has_followed = true;
                 return Ok(());
             }
             for (at, news) in entries {
