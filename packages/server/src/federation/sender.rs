@@ -1,5 +1,5 @@
-//! Everything that leaves for other servers by itself: events of this server's users, receipts and
-//! typing.
+//! Everything that leaves for other servers by itself: events of this server's users, their device
+//! lists, messages to devices, receipts, typing and presence.
 //!
 //! The commit log says what is to be sent. [`follow`] reads it in order and puts each event into the
 //! outboxes of the servers that it is for ([`audience`]); while an outbox holds something, a task of
