@@ -3,12 +3,14 @@
 //! The events of a transaction go their ways room by room, side by side: a room that is slow or
 //! damaged delays no other. An event whose past is unknown here is *staged*: it is written down, its
 //! sender is told that it is safe, and a worker of its room fetches what is missing and judges it,
-//! if need be after a restart. So is what a room does not get to in time.
+//! if need be after a restart. So is what a room does not get to in time, and, within narrow bounds,
+//! an event of a server that does not tell its keys now: nobody would send it again.
 
+mod stage;
 mod staged;
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -18,32 +20,29 @@ use matryx_entity::{
     clock::Clock,
     room_no::RoomNo,
     room_snapshot::RoomSnapshot,
-    staged_event::StagedEvent,
     verify::{Unverified, Verified},
 };
-use matryx_surrealdb::{Plan, StoreError};
+use matryx_surrealdb::StoreError;
 use parking_lot::Mutex;
-use ruma::{OwnedEventId, OwnedRoomId, OwnedServerName, ServerName};
+use ruma::{OwnedEventId, OwnedRoomId, ServerName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::staged::Waiting;
+use self::stage::Waiting;
 use super::fetch::Fetch;
 use crate::{
-    key::KeyRing,
+    key::{KeyRing, VerifyError},
     room::{Judged, NotJudged, Rooms, acl::ServerAcls},
 };
 
 /// What became of each event.
 pub type Results = BTreeMap<OwnedEventId, Result<(), String>>;
 
-/// How long a transaction waits for one room; what is not judged by then is staged.
+/// How long a transaction waits for the keys of those who signed its events, and then for one room;
+/// what is not verified or not judged by then is staged.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The most events of one room that are staged.
-const MAX_STAGED: usize = 200;
 
 /// How many rooms fetch what they lack at the same time.
 const MAX_FETCHING: usize = 16;
@@ -110,7 +109,7 @@ impl Inbound {
             places: Semaphore::new(MAX_FETCHING),
         }));
         for room in staged {
-            inbound.count_staged(room);
+            inbound.count_staged(room, None);
         }
         Ok(inbound)
     }
@@ -122,16 +121,24 @@ impl Inbound {
 
     /// Takes the events of a transaction. Done once all that is accepted is durable: judged, or
     /// staged.
-    pub async fn receive(&self, origin: &ServerName, pdus: Vec<Box<RawValue>>) -> Results {
+    ///
+    /// # Errors
+    /// The database is away. The transaction must not be answered then: an event that is answered
+    /// for, with whatever result, is never sent again.
+    pub async fn receive(
+        &self,
+        origin: &ServerName,
+        pdus: Vec<Box<RawValue>>,
+    ) -> Result<Results, StoreError> {
         let (rooms, mut results) = self.by_room(origin, pdus).await;
         let rooms = rooms.into_values().map(|of_room| {
             let (inbound, origin) = (self.clone(), origin.to_owned());
             async move { inbound.receive_in(&origin, of_room).await }
         });
         for done in futures_util::future::join_all(rooms).await {
-            results.extend(done);
+            results.extend(done?);
         }
-        results
+        Ok(results)
     }
 
     /// Sorts events by room; with the results of those that get nowhere.
@@ -174,30 +181,16 @@ impl Inbound {
     }
 
     /// Takes the events of one room, in the order in which they came.
-    async fn receive_in(&self, origin: &ServerName, of_room: OfOneRoom) -> Results {
+    async fn receive_in(
+        &self,
+        origin: &ServerName,
+        of_room: OfOneRoom,
+    ) -> Result<Results, StoreError> {
         let OfOneRoom { room, events } = of_room;
-        let mut results = Results::new();
-        let ids: Vec<_> = events
-            .iter()
-            .map(|event| event.event_id().to_owned())
-            .collect();
-        let mut verified = Vec::with_capacity(ids.len());
-        let outcomes = timeout(PATIENCE, self.0.deps.key_ring.verify_all(events)).await;
-        let Ok(outcomes) = outcomes else {
-            let reason = || Err("the keys of its signatures can't be had now".to_owned());
-            return ids.into_iter().map(|id| (id, reason())).collect();
-        };
-        for (id, outcome) in ids.into_iter().zip(outcomes) {
-            match outcome {
-                Ok(event) => verified.push(event),
-                Err(error) => {
-                    results.insert(id, Err(error.to_string()));
-                }
-            }
-        }
+        let (verified, mut results) = self.verify(room.no, origin, events).await?;
         // The work goes on when its time is over: an event must not be dropped half-way.
         let (inbound, no) = (self.clone(), room.no);
-        let done = Arc::new(Mutex::new(Results::new()));
+        let done = Arc::new(Mutex::new(HashMap::new()));
         let work = {
             let (events, done) = (verified.clone(), Arc::clone(&done));
             let origin = origin.to_owned();
@@ -212,16 +205,51 @@ impl Inbound {
             })
         };
         let in_time = timeout(PATIENCE, work).await.is_ok();
-        results.append(&mut done.lock().clone());
+        let done = std::mem::take(&mut *done.lock());
+        for (id, result) in done {
+            results.insert(id, result?);
+        }
         if !in_time {
             tracing::warn!(room = %room.room_id, "a room is slow; its events are staged");
         }
         for event in verified {
-            if let Entry::Vacant(result) = results.entry(event.event_id().to_owned()) {
-                result.insert(self.stage(no, origin, &event).await);
+            if !results.contains_key(event.event_id()) {
+                let result = self.stage(no, origin, &event).await?;
+                results.insert(event.event_id().to_owned(), result);
             }
         }
-        results
+        Ok(results)
+    }
+
+    /// Verifies events of a room; with the results of those that are not judged now.
+    async fn verify(
+        &self,
+        room: RoomNo,
+        origin: &ServerName,
+        events: Vec<Unverified>,
+    ) -> Result<(Vec<Verified>, Results), StoreError> {
+        let mut results = Results::new();
+        let ids = events.iter().map(|event| event.event_id().to_owned());
+        let ids: Vec<_> = ids.collect();
+        let key_ring = &self.0.deps.key_ring;
+        let outcomes = key_ring.verify_within(PATIENCE, events).await;
+        let mut verified = Vec::with_capacity(outcomes.len());
+        for (id, outcome) in ids.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(event) => verified.push(event),
+                Err(VerifyError::KeysAway { event, .. }) => {
+                    let result = self.stage_unverified(room, origin, &event).await?;
+                    results.insert(id, result);
+                }
+                Err(VerifyError::Store(error @ StoreError::Unavailable { .. })) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    results.insert(id, Err(error.to_string()));
+                }
+            }
+        }
+        Ok((verified, results))
     }
 
     async fn judge(
@@ -229,49 +257,19 @@ impl Inbound {
         room: RoomNo,
         origin: &ServerName,
         event: Verified,
-    ) -> Result<(), String> {
+    ) -> Result<Result<(), String>, StoreError> {
         match self.0.deps.rooms.receive(room, event.clone(), None).await {
-            Ok(Judged::Accepted | Judged::SoftFailed(_) | Judged::Known) => Ok(()),
-            Ok(Judged::Rejected(reason)) => Err(reason.to_string()),
+            Ok(Judged::Accepted | Judged::SoftFailed(_) | Judged::Known) => Ok(Ok(())),
+            Ok(Judged::Rejected(reason)) => Ok(Err(reason.to_string())),
             Err(NotJudged::PrevEvents(_) | NotJudged::AuthEvents(_)) => {
                 self.stage(room, origin, &event).await
             }
             Err(NotJudged::Room(error)) => {
-                tracing::warn!(%error, "an event of another server could not be taken");
-                Err("it could not be taken; send it again".to_owned())
+                tracing::warn!(%error, "an event of another server can't be judged now");
+                self.stage(room, origin, &event).await
             }
-            Err(error) => Err(error.to_string()),
+            Err(error @ NotJudged::OtherRoom) => Ok(Err(error.to_string())),
         }
-    }
-
-    /// Writes an event down and has its past fetched.
-    async fn stage(
-        &self,
-        room: RoomNo,
-        origin: &ServerName,
-        event: &Verified,
-    ) -> Result<(), String> {
-        if self.count_of_staged(room) >= MAX_STAGED {
-            return Err("too many events of this room wait; send it again later".to_owned());
-        }
-        let mut plan = Plan::new();
-        plan.create(&StagedEvent {
-            room,
-            event_id: event.event_id().to_owned(),
-            origin: OwnedServerName::from(origin),
-            attempts: 0,
-            next_try_ts: self.0.deps.clock.now(),
-            json: event.json().to_string(),
-        });
-        match self.0.deps.rooms.store().commit(plan).await {
-            Ok(_) => self.count_staged(room),
-            Err(StoreError::Exists { .. }) => self.wake(room),
-            Err(error) => {
-                tracing::warn!(%error, "an event of another server could not be staged");
-                return Err("it could not be taken; send it again".to_owned());
-            }
-        }
-        Ok(())
     }
 
     /// Merges the branches of a room if it has too many of them.

@@ -1,7 +1,12 @@
 //! What can go wrong with keys.
 
+use std::sync::Arc;
+
 use matryx_client::federation::FederationError;
-use matryx_entity::{server_keys::ServerKeysError, verify::UntrustedPdu};
+use matryx_entity::{
+    server_keys::ServerKeysError,
+    verify::{UntrustedPdu, Unverified},
+};
 use matryx_surrealdb::StoreError;
 use ruma::{
     OwnedEventId, OwnedServerName, api::federation::authentication::XMatrixVerificationError,
@@ -33,6 +38,9 @@ pub enum KeyError {
         #[source]
         source: ServerKeysError,
     },
+    /// Nobody gave any in time.
+    #[error("fetching the keys of {0} took too long")]
+    TooSlow(OwnedServerName),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -41,12 +49,20 @@ pub enum KeyError {
 /// Why an event is not verified.
 #[derive(Debug, Error)]
 pub enum VerifyError {
-    /// No key that is valid for the event is known of a server that must have signed it. Another
-    /// attempt may find one.
+    /// A server that must have signed it has no key that it signed with and that is valid for it.
     #[error("no valid key of {server} for {event_id}")]
     NoKeys {
         /// The event.
         event_id: OwnedEventId,
+        /// The server.
+        server: OwnedServerName,
+    },
+    /// A server that must have signed it does not tell its keys now. Another attempt may find one
+    /// that is valid for it.
+    #[error("the keys of {server} can't be had now")]
+    KeysAway {
+        /// The event.
+        event: Box<Unverified>,
         /// The server.
         server: OwnedServerName,
     },
@@ -64,7 +80,7 @@ pub enum VerifyError {
     Store(#[from] StoreError),
     /// The server stops.
     #[error("verification was interrupted")]
-    Interrupted(#[source] tokio::task::JoinError),
+    Interrupted(#[source] Arc<tokio::task::JoinError>),
 }
 
 /// Why a request does not prove who sent it.

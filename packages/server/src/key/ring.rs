@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use matryx_client::{Flights, federation::Federation};
 use matryx_entity::{
     clock::Clock,
@@ -26,7 +26,11 @@ use ruma::{
     serde::Base64,
     signatures::{PublicKeyMap, PublicKeySet},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     error::{KeyError, RequestProofError, VerifyError},
@@ -40,6 +44,8 @@ const MAX_SERVERS: usize = 10_000;
 const MAX_FETCHES: usize = 64;
 /// The longest that a request waits for its sender's key.
 const REQUEST_PATIENCE: Duration = Duration::from_millis(9500);
+/// The longest that the keys of one server are asked for, of it and of notaries.
+const FETCH_PATIENCE: Duration = Duration::from_secs(9);
 /// How many events are verified in one go, off the threads that serve requests.
 const CHUNK: usize = 64;
 
@@ -115,15 +121,34 @@ impl KeyRing {
     /// # Errors
     /// See [`VerifyError`].
     pub async fn verify(&self, event: Unverified) -> Result<Verified, VerifyError> {
-        let keys = self.keys_of(std::slice::from_ref(&event)).await?;
+        let keys = self.keys_of(std::slice::from_ref(&event), None).await?;
         self.0.verify(event, &keys)
     }
 
     /// Verifies events: one look-up of keys for each server that signed any, all at once; the
     /// results are in the order of the events.
     pub async fn verify_all(&self, events: Vec<Unverified>) -> Vec<Result<Verified, VerifyError>> {
+        self.verify_by(events, None).await
+    }
+
+    /// The same, with the keys that are there in time: a server that is slow to tell its own delays
+    /// the events of no other.
+    pub async fn verify_within(
+        &self,
+        patience: Duration,
+        events: Vec<Unverified>,
+    ) -> Vec<Result<Verified, VerifyError>> {
+        let deadline = Instant::now() + patience;
+        self.verify_by(events, Some(deadline)).await
+    }
+
+    async fn verify_by(
+        &self,
+        events: Vec<Unverified>,
+        deadline: Option<Instant>,
+    ) -> Vec<Result<Verified, VerifyError>> {
         let count = events.len();
-        let keys = match self.keys_of(&events).await {
+        let keys = match self.keys_of(&events, deadline).await {
             Ok(keys) => Arc::new(keys),
             Err(error) => {
                 let error = || VerifyError::Store(StoreError::clone(&error));
@@ -143,10 +168,12 @@ impl KeyRing {
         });
         let verify = |chunk: Vec<Unverified>| {
             let (inner, keys) = (Arc::clone(&self.0), Arc::clone(&keys));
-            spawn_blocking(move || {
+            let count = chunk.len();
+            let verified = spawn_blocking(move || {
                 let verify = |event| inner.verify(event, &keys);
                 chunk.into_iter().map(verify).collect::<Vec<_>>()
-            })
+            });
+            async move { verified.await.map_err(|error| (count, Arc::new(error))) }
         };
         let threads = available_parallelism().map_or(1, usize::from);
         let mut verified = Vec::with_capacity(count);
@@ -154,7 +181,10 @@ impl KeyRing {
         while let Some(chunk) = chunks.next().await {
             match chunk {
                 Ok(chunk) => verified.extend(chunk),
-                Err(error) => verified.push(Err(VerifyError::Interrupted(error))),
+                Err((count, error)) => {
+                    let error = || Err(VerifyError::Interrupted(Arc::clone(&error)));
+                    verified.extend(std::iter::repeat_with(error).take(count));
+                }
             }
         }
         verified
@@ -177,7 +207,7 @@ impl KeyRing {
         };
         let lookup = self.0.lookup(&header.origin, std::slice::from_ref(&want));
         let known = match timeout(REQUEST_PATIENCE, lookup).await {
-            Ok(known) => known?,
+            Ok(found) => found?.keys,
             Err(_elapsed) => None,
         };
         let no_key = || RequestProofError::NoKey(header.origin.clone());
@@ -204,15 +234,21 @@ impl KeyRing {
         server: &ServerName,
         want: &Want,
     ) -> Result<Option<Arc<ServerKeys>>, StoreError> {
-        self.0.lookup(server, std::slice::from_ref(want)).await
+        let found = self.0.lookup(server, std::slice::from_ref(want)).await?;
+        Ok(found.keys)
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {
         &self.0
     }
 
-    /// The keys of everybody who must have signed one of these events.
-    async fn keys_of(&self, events: &[Unverified]) -> Result<KeysByServer, StoreError> {
+    /// The keys of everybody who must have signed one of these events, as far as they can be had
+    /// before the deadline.
+    async fn keys_of(
+        &self,
+        events: &[Unverified],
+        deadline: Option<Instant>,
+    ) -> Result<KeysByServer, StoreError> {
         let mut wants: BTreeMap<OwnedServerName, Vec<Want>> = BTreeMap::new();
         for event in events {
             for (server, ids) in event.signers() {
@@ -223,21 +259,33 @@ impl KeyRing {
             }
         }
         let lookups = wants.into_iter().map(async |(server, wants)| {
-            let known = self.0.lookup(&server, &wants).await?;
-            Ok::<_, StoreError>((server, known))
+            let lookup = self.0.lookup(&server, &wants);
+            let found = match deadline {
+                Some(deadline) => timeout_at(deadline, lookup).await,
+                None => Ok(lookup.await),
+            };
+            let found = match found {
+                Ok(found) => found?,
+                Err(_elapsed) => Found {
+                    keys: self.0.load(&server).await?,
+                    is_current: false,
+                },
+            };
+            Ok::<_, StoreError>((server, found))
         });
-        let mut lookups = stream::iter(lookups).buffer_unordered(MAX_FETCHES);
-        let mut found = KeysByServer::new();
-        while let Some(lookup) = lookups.next().await {
-            if let (server, Some(keys)) = lookup? {
-                found.insert(server, keys);
-            }
-        }
-        Ok(found)
+        let lookups = stream::iter(lookups).buffer_unordered(MAX_FETCHES);
+        lookups.try_collect().await
     }
 }
 
-type KeysByServer = BTreeMap<OwnedServerName, Arc<ServerKeys>>;
+/// What a look-up of a server's keys came to.
+struct Found {
+    keys: Option<Arc<ServerKeys>>,
+    /// Is it what the server says now? If not, another attempt may find more.
+    is_current: bool,
+}
+
+type KeysByServer = BTreeMap<OwnedServerName, Found>;
 
 impl Inner {
     fn verify(&self, event: Unverified, keys: &KeysByServer) -> Result<Verified, VerifyError> {
@@ -247,13 +295,20 @@ impl Inner {
                 ids: ids.clone(),
                 at: event.origin_server_ts(),
             };
-            let known = keys.get(server).map(|known| self.usable(known, &want));
+            let found = keys.get(server);
+            let known = found.and_then(|found| found.keys.as_ref());
+            let known = known.map(|known| self.usable(known, &want));
             match known.filter(|keys| !keys.is_empty()) {
                 Some(keys) => public.insert(server.to_string(), keys),
                 None => {
-                    return Err(VerifyError::NoKeys {
-                        event_id: event.event_id().to_owned(),
-                        server: server.clone(),
+                    let server = server.clone();
+                    let is_open = want.can_be_met(self.clock.now());
+                    return Err(if is_open && found.is_none_or(|found| !found.is_current) {
+                        let event = Box::new(event);
+                        VerifyError::KeysAway { event, server }
+                    } else {
+                        let event_id = event.event_id().to_owned();
+                        VerifyError::NoKeys { event_id, server }
                     });
                 }
             };
@@ -277,36 +332,44 @@ impl Inner {
         self: &Arc<Self>,
         server: &ServerName,
         wants: &[Want],
-    ) -> Result<Option<Arc<ServerKeys>>, StoreError> {
+    ) -> Result<Found, StoreError> {
         let now = self.clock.now();
         if server == self.own.server_name() {
             let own = self.own.known(now);
-            return Ok(own.ok().map(Arc::new));
+            return Ok(Found {
+                keys: own.ok().map(Arc::new),
+                is_current: true,
+            });
         }
         let server = server.to_owned();
         let known = self.load(&server).await?;
         let is_met = |want: &Want| known.as_ref().is_some_and(|known| want.is_met_by(known));
         let is_open = |want: &Want| !is_met(want) && want.can_be_met(now);
-        let may_ask = || {
-            let attempt = self.attempts.get(&server);
-            attempt.is_none_or(|attempt| attempt.is_over(now))
-        };
-        if !wants.iter().any(is_open) || !may_ask() {
-            return Ok(known);
+        let last = self.attempts.get(&server);
+        let may_ask = last.is_none_or(|attempt| attempt.is_over(now));
+        if !wants.iter().any(is_open) || !may_ask {
+            return Ok(Found {
+                keys: known,
+                is_current: last.is_some_and(|attempt| attempt.failures == 0),
+            });
         }
         let fetch = || {
             let (inner, server) = (Arc::clone(self), server.clone());
             async move { inner.fetch_and_keep(&server).await }.boxed()
         };
         let fetched = self.flights.join(&server, fetch).await;
-        Ok(fetched.or(known))
+        Ok(Found {
+            is_current: fetched.is_some(),
+            keys: fetched.or(known),
+        })
     }
 
     async fn fetch_and_keep(&self, server: &OwnedServerName) -> Option<Arc<ServerKeys>> {
         let _place = self.places.acquire().await.ok()?;
-        let fetched = match self.fetch(server).await {
-            Ok(keys) => self.keep(keys).await,
-            Err(error) => Err(error),
+        let fetched = match timeout(FETCH_PATIENCE, self.fetch(server)).await {
+            Ok(Ok(keys)) => self.keep(keys).await,
+            Ok(Err(error)) => Err(error),
+            Err(_elapsed) => Err(KeyError::TooSlow(server.clone())),
         };
         let before = self.attempts.get(server);
         let failures = match &fetched {

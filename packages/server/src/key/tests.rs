@@ -17,15 +17,17 @@ use matryx_client::{
     federation::{Federation, FederationOptions},
     outbound::{Dns, DnsError, Limits, Outbound, OutboundError, Route, Service},
 };
-use matryx_entity::clock::Clock;
+use matryx_entity::{clock::Clock, verify::Unverified};
 use matryx_surrealdb::{Store, StoreConfig};
 use parking_lot::Mutex;
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedServerName, UInt,
-    signatures::Ed25519KeyPair,
+    CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedServerName,
+    RoomVersionId, UInt,
+    signatures::{Ed25519KeyPair, hash_and_sign_event},
 };
+use serde_json::json;
 
-use super::{KeyRing, KeyRingOptions, OwnKeys, Queried};
+use super::{KeyRing, KeyRingOptions, OwnKeys, Queried, VerifyError};
 
 #[derive(Debug)]
 struct StillClock(AtomicU64);
@@ -40,6 +42,8 @@ impl Clock for StillClock {
 #[derive(Default)]
 struct Script {
     answers: Mutex<HashMap<String, String>>,
+    /// The address that never answers.
+    silent: Mutex<Option<String>>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -69,9 +73,13 @@ impl Outbound for Script {
         let url = request.uri().to_string();
         let url = url.split('?').next().unwrap().to_owned();
         let answer = self.answers.lock().get(&url).cloned();
+        let is_silent = self.silent.lock().as_ref() == Some(&url);
         self.asked.lock().push(url);
         async move {
             tokio::task::yield_now().await;
+            if is_silent {
+                std::future::pending::<()>().await;
+            }
             answer
                 .map(|answer| Response::new(Bytes::from(answer)))
                 .ok_or(OutboundError::TimedOut(limits.time))
@@ -225,4 +233,50 @@ async fn believes_a_notary_only_with_its_signature() {
     world.answer(BY_NOTARY, &handed_on(signed));
     world.advance(Duration::from_mins(5));
     assert!(world.has_keys().await);
+}
+
+/// A message of a server, and the keys that the server tells.
+async fn message(server: &str, store: &Store) -> (Unverified, OwnKeys) {
+    let document = Ed25519KeyPair::generate();
+    let pair = || Ed25519KeyPair::from_der(&document, "k".to_owned()).unwrap();
+    let keys = OwnKeys::load(store, name(server), Arc::new(pair()));
+    let event = json!({
+        "type": "m.room.message",
+        "room_id": "!a:b",
+        "sender": format!("@a:{server}"),
+        "content": {},
+        "prev_events": [],
+        "auth_events": [],
+        "depth": 1,
+        "origin_server_ts": 1_800_000_000_000_u64,
+    });
+    let mut event: CanonicalJsonObject = serde_json::from_value(event).unwrap();
+    let rules = RoomVersionId::V11.rules().unwrap();
+    hash_and_sign_event(server, &pair(), &mut event, &rules.redaction).unwrap();
+    let text = serde_json::to_string(&event).unwrap();
+    let event = Unverified::parse(&text, &RoomVersionId::V11).unwrap();
+    (event, keys.await.unwrap())
+}
+
+#[tokio::test]
+async fn a_server_that_is_slow_to_tell_its_keys_delays_no_other() {
+    let (world, store) = World::new(&[]).await;
+    let (good, keys) = message(THERE, &store).await;
+    let (slow, _) = message("slow.test:1", &store).await;
+    world.answer(DIRECT, &keys.published(world.clock.now()).unwrap());
+    let url = "https://slow.test:1/_matrix/key/v2/server";
+    *world.network.silent.lock() = Some(url.to_owned());
+    let events = vec![slow.clone(), good.clone(), slow];
+    let patience = Duration::from_millis(200);
+    let verified = world.ring.verify_within(patience, events).await;
+    let [one, other, last] = verified.as_slice() else {
+        panic!("{verified:?}");
+    };
+    assert_eq!(other.as_ref().unwrap().event_id(), good.event_id());
+    for away in [one, last] {
+        assert!(
+            matches!(away, Err(VerifyError::KeysAway { .. })),
+            "{away:?}"
+        );
+    }
 }

@@ -126,6 +126,19 @@ pub enum RoomError {
     ShuttingDown,
 }
 
+impl RoomError {
+    /// Is it about everything here, and not about one room: the database is away, or the server
+    /// stops?
+    pub fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::ShuttingDown
+                | Self::Store(StoreError::Unavailable { .. })
+                | Self::Sync(SyncError::Store(StoreError::Unavailable { .. }))
+        )
+    }
+}
+
 impl From<CanonicalError> for RoomError {
     fn from(error: CanonicalError) -> Self {
         Self::Build(error.into())

@@ -14,6 +14,7 @@ mod gaps;
 mod history;
 mod joining;
 mod keys;
+mod keys_away;
 mod knocking;
 mod liar;
 mod link;

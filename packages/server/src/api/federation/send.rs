@@ -43,7 +43,7 @@ pub async fn send(
     let work = tasks.spawn(async move {
         let work = async move {
             let (rooms, acls) = (&app.rooms, &app.acls);
-            let results = app.inbound.receive(&origin, request.pdus).await;
+            let results = app.inbound.receive(&origin, request.pdus).await?;
             // After the events, which receipts may be about.
             let edus = EduReceiver::new(rooms, &app.device_lists, &app.to_device, acls, &origin);
             edus.receive(request.edus).await?;

@@ -183,7 +183,7 @@ impl Past<'_> {
                 Ok(what) => {
                     judged.insert(id, what);
                 }
-                Err(FetchError::Room(error)) => return Err(error.into()),
+                Err(FetchError::Room(error)) if error.is_outage() => return Err(error.into()),
                 Err(error) => {
                     tracing::debug!(event_id = %id, %error, "an event can't be judged yet");
                     failed.insert(id);

@@ -1,6 +1,6 @@
 //! The worker of a room: judges its staged events once it has fetched what they lack.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use matryx_entity::{
     room_no::RoomNo,
@@ -31,14 +31,6 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// How soon a room is looked at again after the database failed.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
 
-/// A room with staged events.
-pub(super) struct Waiting {
-    /// How many there are, about.
-    staged: usize,
-    /// Wakes the worker.
-    bell: Arc<Notify>,
-}
-
 /// Why a room could not be worked on.
 #[derive(Debug, thiserror::Error)]
 enum WorkError {
@@ -51,46 +43,8 @@ enum WorkError {
 }
 
 impl Inbound {
-    pub(super) fn count_of_staged(&self, room: RoomNo) -> usize {
-        let waiting = self.0.waiting.lock();
-        waiting.get(&room).map_or(0, |waiting| waiting.staged)
-    }
-
-    /// Counts one more staged event, and starts or wakes the room's worker.
-    pub(super) fn count_staged(&self, room: RoomNo) {
-        let mut waiting = self.0.waiting.lock();
-        if let Some(waiting) = waiting.get_mut(&room) {
-            waiting.staged += 1;
-            waiting.bell.notify_one();
-            return;
-        }
-        let bell = Arc::new(Notify::new());
-        waiting.insert(
-            room,
-            Waiting {
-                staged: 1,
-                bell: Arc::clone(&bell),
-            },
-        );
-        let inbound = self.clone();
-        self.0.deps.tasks.spawn(async move {
-            tokio::select! {
-                () = inbound.work(room, &bell) => {}
-                () = inbound.0.deps.shutdown.cancelled() => {}
-            }
-        });
-    }
-
-    /// Wakes the room's worker, if it has staged events.
-    pub(super) fn wake(&self, room: RoomNo) {
-        let waiting = self.0.waiting.lock();
-        if let Some(waiting) = waiting.get(&room) {
-            waiting.bell.notify_one();
-        }
-    }
-
     /// Works on a room until nothing is staged in it.
-    async fn work(&self, room: RoomNo, bell: &Notify) {
+    pub(super) async fn work(&self, room: RoomNo, bell: &Notify) {
         loop {
             let pause = {
                 let Ok(_place) = self.0.places.acquire().await else {
@@ -105,14 +59,8 @@ impl Inbound {
                 }
             };
             let Some(pause) = pause else {
-                let mut waiting = self.0.waiting.lock();
-                // Nothing was staged since the look at the database, or the room is looked at again.
-                if waiting.get(&room).is_none_or(|waiting| waiting.staged == 0) {
-                    waiting.remove(&room);
+                if self.is_done(room) {
                     return;
-                }
-                if let Some(waiting) = waiting.get_mut(&room) {
-                    waiting.staged = 0;
                 }
                 continue;
             };
@@ -126,10 +74,9 @@ impl Inbound {
     /// Judges what can be judged now; how long the rest waits, nothing if there is none.
     async fn pass(&self, room: RoomNo) -> Result<Option<Duration>, WorkError> {
         let deps = &self.0.deps;
+        self.before_look(room);
         let rows = deps.rooms.store().staged_events(room).await?;
-        if let Some(waiting) = self.0.waiting.lock().get_mut(&room) {
-            waiting.staged = rows.len();
-        }
+        self.note_look(room, &rows);
         if rows.is_empty() {
             return Ok(None);
         }
@@ -166,7 +113,7 @@ impl Inbound {
         Ok(Some(pause))
     }
 
-    /// The staged events, verified once more; and those that are over because they can't be.
+    /// The staged events, verified (once more); and those that are over because they can't be.
     async fn verified(
         &self,
         room: &RoomSnapshot,
@@ -186,7 +133,9 @@ impl Inbound {
         for outcome in self.0.deps.key_ring.verify_all(events).await {
             match outcome {
                 Ok(event) => verified.push(event),
-                Err(VerifyError::Untrusted { event_id, .. }) => {
+                Err(
+                    VerifyError::Untrusted { event_id, .. } | VerifyError::NoKeys { event_id, .. },
+                ) => {
                     over.insert(event_id);
                 }
                 Err(_) => {}
@@ -217,7 +166,7 @@ impl Inbound {
                         over.insert(event.event_id().to_owned());
                         progress = true;
                     }
-                    Err(NotJudged::Room(error)) => return Err(error.into()),
+                    Err(NotJudged::Room(error)) if error.is_outage() => return Err(error.into()),
                     Err(_) => rest.push(event),
                 }
             }

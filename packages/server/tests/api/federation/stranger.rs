@@ -54,6 +54,8 @@ type Script = Arc<dyn Fn(&Asked) -> Option<Value> + Send + Sync>;
 
 #[derive(Default)]
 struct Scripts {
+    /// What it tells of its keys.
+    published: Mutex<Option<Value>>,
     answers: Mutex<HashMap<String, Script>>,
     asked: Mutex<Vec<Asked>>,
 }
@@ -64,7 +66,7 @@ pub(super) struct Stranger {
     pub(super) key: SigningKey,
     scripts: Arc<Scripts>,
     closing: CancellationToken,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Stranger {
@@ -84,8 +86,8 @@ impl Stranger {
         let scripts = Arc::new(Scripts::default());
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let published = published(&name, &key);
-        let serving = serve(socket, Arc::clone(&scripts), published, tasks.clone());
+        *scripts.published.lock().unwrap() = Some(published(&name, &[&key]));
+        let serving = serve(socket, Arc::clone(&scripts), tasks.clone());
         let closed = closing.clone();
         tasks.spawn(async move { closed.run_until_cancelled_owned(serving).await });
         Self {
@@ -93,7 +95,7 @@ impl Stranger {
             key,
             scripts,
             closing,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -105,6 +107,19 @@ impl Stranger {
     ) {
         let mut answers = self.scripts.answers.lock().unwrap();
         answers.insert(what.to_owned(), Arc::new(script));
+    }
+
+    /// Tells these keys from now on; nothing if there are none.
+    pub(super) fn publish(&self, keys: &[&SigningKey]) {
+        let published = (!keys.is_empty()).then(|| published(&self.name, keys));
+        *self.scripts.published.lock().unwrap() = published;
+    }
+
+    /// Another key.
+    pub(super) fn new_key(&self) -> SigningKey {
+        let files = std::fs::read_dir(self.folder.path()).unwrap().count();
+        let file = self.folder.path().join(format!("key {files}"));
+        SigningKey::generate(&file).unwrap()
     }
 
     /// What was asked of an endpoint.
@@ -140,19 +155,26 @@ impl Stranger {
 }
 
 /// What the server publishes of itself.
-fn published(name: &ServerName, key: &SigningKey) -> Value {
-    let keys = json!({
+fn published(name: &ServerName, keys: &[&SigningKey]) -> Value {
+    let told = keys.iter().map(|key| {
+        let told = json!({ "key": key.public_base64() });
+        (key.id().to_string(), told)
+    });
+    let mut told = json!({
         "server_name": name,
         "valid_until_ts": 4_000_000_000_000_u64,
-        "verify_keys": { (key.id()): { "key": key.public_base64() } },
+        "verify_keys": told.collect::<serde_json::Map<_, _>>(),
         "old_verify_keys": {},
     });
-    let mut keys: CanonicalJsonObject = serde_json::from_value(keys).unwrap();
-    signatures::sign_json(name.as_str(), &key.pair, &mut keys).unwrap();
-    CanonicalJsonValue::from(keys).into()
+    for key in keys {
+        let mut signed: CanonicalJsonObject = serde_json::from_value(told).unwrap();
+        signatures::sign_json(name.as_str(), &key.pair, &mut signed).unwrap();
+        told = CanonicalJsonValue::from(signed).into();
+    }
+    told
 }
 
-async fn serve(socket: TcpListener, scripts: Arc<Scripts>, published: Value, tasks: TaskTracker) {
+async fn serve(socket: TcpListener, scripts: Arc<Scripts>, tasks: TaskTracker) {
     let chain = CertificateDer::pem_file_iter(fixture("server.crt")).unwrap();
     let key = PrivateKeyDer::from_pem_file(fixture("server.key")).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -164,15 +186,14 @@ async fn serve(socket: TcpListener, scripts: Arc<Scripts>, published: Value, tas
     let acceptor = TlsAcceptor::from(Arc::new(config));
     loop {
         let (stream, _) = socket.accept().await.unwrap();
-        let (acceptor, scripts, published) =
-            (acceptor.clone(), Arc::clone(&scripts), published.clone());
+        let (acceptor, scripts) = (acceptor.clone(), Arc::clone(&scripts));
         tasks.spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else {
                 return;
             };
             let service = service_fn(|request| {
-                let (scripts, published) = (Arc::clone(&scripts), published.clone());
-                async move { Ok::<_, Infallible>(respond(&scripts, published, request).await) }
+                let scripts = Arc::clone(&scripts);
+                async move { Ok::<_, Infallible>(respond(&scripts, request).await) }
             });
             let builder = Builder::new(TokioExecutor::new());
             let served = builder.serve_connection(TokioIo::new(stream), service);
@@ -183,13 +204,12 @@ async fn serve(socket: TcpListener, scripts: Arc<Scripts>, published: Value, tas
 
 async fn respond(
     scripts: &Scripts,
-    published: Value,
     request: http::Request<hyper::body::Incoming>,
 ) -> Response<Full<Bytes>> {
     let target = request.uri().path_and_query().unwrap().to_string();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let answer = if target.starts_with("/_matrix/key/v2/server") {
-        Some(published)
+        scripts.published.lock().unwrap().clone()
     } else {
         let rest = target.strip_prefix("/_matrix/federation/v");
         let what = rest.unwrap_or_default().split(['/', '?']).nth(1);
@@ -264,8 +284,14 @@ impl Visit {
 
     /// Signs an event as the stranger; its id, and the whole event.
     pub(super) fn sign(&self, event: &Value) -> (String, Value) {
+        self.sign_with(&self.there.key, event)
+    }
+
+    /// The same with another key than the stranger's own.
+    pub(super) fn sign_with(&self, key: &SigningKey, event: &Value) -> (String, Value) {
         let mut object: CanonicalJsonObject = serde_json::from_value(event.clone()).unwrap();
-        let (name, key) = (self.there.name.as_str(), &self.there.key.pair);
+        object.remove("signatures");
+        let (name, key) = (self.there.name.as_str(), &key.pair);
         signatures::hash_and_sign_event(name, key, &mut object, &self.rules.redaction).unwrap();
         let event = CanonicalJsonValue::from(object).into();
         (self.id_of(&event), event)
