@@ -56,6 +56,10 @@ pub enum LogEntry {
         /// It changed who is in an encrypted room: there is a [`crate::member_delta::MemberDelta`].
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         shares: bool,
+        /// It is of a user of this server and came from another one (which let the user in, or has
+        /// what was lost here): the others of the room have it from there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        told: bool,
     },
     /// An event of another server came to this one by a handshake (join, leave, knock): it is for
     /// this one to tell the other servers of the room. Follows the event's own entry.

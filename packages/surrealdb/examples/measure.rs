@@ -132,6 +132,7 @@ fn message(room: i64, pos: i64) -> Outcome<Plan> {
         txn: None,
         member: None,
         shares: false,
+        told: false,
     };
     let at = plan.log_with(entry, Arc::new(pos));
     plan.create_stamped(

@@ -246,6 +246,7 @@ impl World {
             txn: draft.txn,
             member: member.as_ref().map(|member| member.user.clone()),
             shares: delta.is_some(),
+            told: false,
         };
         let at = if self.attach {
             let attachment = Attachment::Event {

@@ -34,7 +34,7 @@ use self::stage::Waiting;
 use super::fetch::Fetch;
 use crate::{
     key::{KeyRing, VerifyError},
-    room::{Judged, NotJudged, Rooms, acl::ServerAcls},
+    room::{Judged, NotJudged, RoomError, Rooms, acl::ServerAcls},
 };
 
 /// What became of each event.
@@ -130,7 +130,7 @@ impl Inbound {
         origin: &ServerName,
         pdus: Vec<Box<RawValue>>,
     ) -> Result<Results, StoreError> {
-        let (rooms, mut results) = self.by_room(origin, pdus).await;
+        let (rooms, mut results) = self.by_room(origin, pdus).await?;
         let rooms = rooms.into_values().map(|of_room| {
             let (inbound, origin) = (self.clone(), origin.to_owned());
             async move { inbound.receive_in(&origin, of_room).await }
@@ -146,7 +146,7 @@ impl Inbound {
         &self,
         origin: &ServerName,
         pdus: Vec<Box<RawValue>>,
-    ) -> (HashMap<RoomNo, OfOneRoom>, Results) {
+    ) -> Result<(HashMap<RoomNo, OfOneRoom>, Results), StoreError> {
         let deps = &self.0.deps;
         let mut results = Results::new();
         let mut rooms: HashMap<RoomNo, OfOneRoom> = HashMap::new();
@@ -156,12 +156,19 @@ impl Inbound {
             let Ok(OfRoom { room_id }) = serde_json::from_str(pdu.get()) else {
                 continue;
             };
-            let Ok(room) = deps.rooms.resident(&room_id).await else {
-                match deps.rooms.hear_from_outside(origin, &room_id, &pdu).await {
-                    Ok(heard) => results.extend(heard.map(|event_id| (event_id, Ok(())))),
-                    Err(error) => tracing::info!(%origin, %room_id, %error, "an event is dropped"),
+            let room = match deps.rooms.resident(&room_id).await {
+                Ok(room) => room,
+                Err(error) if error.is_outage() => return Err(outage(&error)),
+                Err(_) => {
+                    match deps.rooms.hear_from_outside(origin, &room_id, &pdu).await {
+                        Ok(heard) => results.extend(heard.map(|event_id| (event_id, Ok(())))),
+                        Err(error) if error.is_outage() => return Err(outage(&error)),
+                        Err(error) => {
+                            tracing::info!(%origin, %room_id, %error, "an event is dropped");
+                        }
+                    }
+                    continue;
                 }
-                continue;
             };
             let Ok(event) = Unverified::parse(pdu.get(), &room.version) else {
                 continue;
@@ -177,7 +184,7 @@ impl Inbound {
             });
             of_room.events.push(event);
         }
-        (rooms, results)
+        Ok((rooms, results))
     }
 
     /// Takes the events of one room, in the order in which they came.
@@ -282,5 +289,12 @@ impl Inbound {
         if let Err(error) = merged {
             tracing::warn!(%error, "the branches of a room could not be merged");
         }
+    }
+}
+
+/// What a transaction fails with while nothing can be read or written down.
+fn outage(error: &RoomError) -> StoreError {
+    StoreError::Unavailable {
+        reason: error.to_string().into(),
     }
 }

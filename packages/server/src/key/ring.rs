@@ -298,20 +298,19 @@ impl Inner {
             let found = keys.get(server);
             let known = found.and_then(|found| found.keys.as_ref());
             let known = known.map(|known| self.usable(known, &want));
-            match known.filter(|keys| !keys.is_empty()) {
-                Some(keys) => public.insert(server.to_string(), keys),
-                None => {
-                    let server = server.clone();
-                    let is_open = want.can_be_met(self.clock.now());
-                    return Err(if is_open && found.is_none_or(|found| !found.is_current) {
-                        let event = Box::new(event);
-                        VerifyError::KeysAway { event, server }
-                    } else {
-                        let event_id = event.event_id().to_owned();
-                        VerifyError::NoKeys { event_id, server }
-                    });
-                }
-            };
+            if let Some(keys) = known.filter(|keys| !keys.is_empty()) {
+                public.insert(server.to_string(), keys);
+                continue;
+            }
+            let server = server.clone();
+            let is_open = want.can_be_met(self.clock.now());
+            return Err(if is_open && found.is_none_or(|found| !found.is_current) {
+                let event = Box::new(event);
+                VerifyError::KeysAway { event, server }
+            } else {
+                let event_id = event.event_id().to_owned();
+                VerifyError::NoKeys { event_id, server }
+            });
         }
         let event_id = event.event_id().to_owned();
         event

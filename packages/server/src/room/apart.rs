@@ -23,6 +23,7 @@ use ruma::{
 
 use super::{
     RoomError,
+    incoming::Way,
     pipeline::{Draft, Implied, event_row},
     queue::GroupChain,
     states::{Difference, StoredState},
@@ -116,6 +117,10 @@ impl Draft<'_> {
         pdu: Arc<Pdu>,
         standing: Standing,
     ) -> Result<Arc<TimelineEvent>, RoomError> {
+        if standing.starts_anew {
+            // The server that let us in tells the others.
+            self.way = Way::Sent;
+        }
         let pos = self.head.snapshot.head + 1;
         let event_id = pdu.event_id().to_owned();
         let own_slot = pdu.state_kind().zip(pdu.state_key().map(str::to_owned));

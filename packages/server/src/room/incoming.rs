@@ -54,6 +54,8 @@ pub enum Judged {
 /// How an event came here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
+    /// It was built here.
+    Built,
     /// Its server, or another, sends it to all who are in the room.
     Sent,
     /// Its server gave it to this one, which lets it in.
@@ -62,8 +64,8 @@ pub(super) enum Way {
 
 impl Draft<'_> {
     /// Notes that the event at a place is for this server to tell the others of.
-    fn note_way(&mut self, way: Way, pos: i64) {
-        if way == Way::Handshake {
+    fn note_way(&mut self, pos: i64) {
+        if self.way == Way::Handshake {
             let room = self.head.snapshot.no;
             self.plan.log(LogEntry::Forward { room, pos });
         }
@@ -100,7 +102,7 @@ struct Before {
 }
 
 impl Rooms {
-    /// Judges an event and puts it in its place.
+    /// Judges an event of another server, or one that others have already, and puts it in its place.
     ///
     /// `state_before` is the state before the event as another server told it, for an event whose
     /// own past is unknown here; all its events must have been kept aside.
@@ -114,6 +116,19 @@ impl Rooms {
         state_before: Option<StateSet>,
     ) -> Result<Judged, NotJudged> {
         self.take_in(room, event, state_before, Way::Sent).await
+    }
+
+    /// Judges an event that was built here and countersigned elsewhere, and puts it in its place; the
+    /// other servers of the room hear of it from this one.
+    ///
+    /// # Errors
+    /// As [`Rooms::receive`].
+    pub(super) async fn receive_back(
+        &self,
+        room: RoomNo,
+        event: Verified,
+    ) -> Result<Judged, NotJudged> {
+        self.take_in(room, event, None, Way::Built).await
     }
 
     /// Judges an event that a server gave to this one alone, and puts it in its place; the other
@@ -191,13 +206,14 @@ impl Rooms {
         let by_auth_events = auth::authorize_by_auth_events(rules, pdu, &named);
 
         let mut draft = Draft::new(self, head);
+        draft.way = way;
         if stands_on_head {
             let allowed =
                 by_auth_events.and_then(|()| auth::authorize_against(rules, pdu, &snapshot));
             let judged = match allowed {
                 Ok(()) => {
                     let event = draft.append(Arc::clone(pdu), None, was_aside).await?;
-                    draft.note_way(way, event.pos);
+                    draft.note_way(event.pos);
                     Judged::Accepted
                 }
                 Err(reason) => {
@@ -232,7 +248,7 @@ impl Rooms {
         };
         let event = draft.append_apart(Arc::clone(pdu), standing).await?;
         if matches!(judged, Judged::Accepted) {
-            draft.note_way(way, event.pos);
+            draft.note_way(event.pos);
         }
         self.settle(turn, draft, judged).await
     }

@@ -33,6 +33,7 @@ use super::{
     RoomError, Rooms,
     decision::Intent,
     in_flight::{self, Landing},
+    incoming::Way,
     queue::{GroupChain, Head, Turn},
 };
 
@@ -41,6 +42,8 @@ pub(super) struct Draft<'a> {
     pub(super) rooms: &'a Rooms,
     pub(super) head: Head,
     pub(super) plan: Plan,
+    /// How its events came here.
+    pub(super) way: Way,
     /// Membership records as this draft leaves them.
     members: HashMap<OwnedUserId, Member>,
 }
@@ -63,6 +66,7 @@ impl<'a> Draft<'a> {
             rooms,
             head,
             plan,
+            way: Way::Built,
             members: HashMap::new(),
         }
     }
@@ -282,6 +286,8 @@ impl<'a> Draft<'a> {
             txn,
             member: member.as_ref().map(|member| member.user.clone()),
             shares: delta.is_some(),
+            told: self.way == Way::Sent
+                && event.pdu.sender().server_name() == self.rooms.server_name(),
         };
         let attachment = Attachment::Event {
             event: Arc::clone(event),

@@ -33,5 +33,6 @@ mod stranger;
 mod third_party;
 mod to_device;
 mod together;
+mod told_once;
 mod users;
 mod x_matrix;

@@ -115,6 +115,7 @@ pub(crate) fn logged(room: i64, pos: i64) -> LogEntry {
         txn: None,
         member: None,
         shares: false,
+        told: false,
     }
 }
 

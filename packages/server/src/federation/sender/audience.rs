@@ -25,6 +25,9 @@ pub(super) enum Reason {
     Ours,
     /// Its server gave it to this one only.
     Forward,
+    /// None: it is of a user of this server, and another one tells of it. Who comes to share a room by
+    /// it is introduced nevertheless.
+    Told,
 }
 
 impl Shared {
@@ -72,7 +75,12 @@ impl Shared {
 
     fn is_to_send(&self, event: &TimelineEvent, reason: Reason) -> bool {
         let is_ours = event.pdu.sender().server_name() == self.server_name;
-        event.is_shown() && event.pos > 0 && is_ours == (reason == Reason::Ours)
+        let is_for_us = match reason {
+            Reason::Ours => is_ours,
+            Reason::Forward => !is_ours,
+            Reason::Told => false,
+        };
+        is_for_us && event.is_shown() && event.pos > 0
     }
 
     /// Is it another server that takes part in the room, now and at the moment of the event?

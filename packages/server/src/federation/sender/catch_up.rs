@@ -275,7 +275,7 @@ impl Shared {
                                 continue;
                             };
                             let event = TimelineEvent::from_row(*row, &room.room_id)?;
-                            if reason == Reason::Ours {
+                            if reason != Reason::Forward {
                                 let mut told = self.introductions(&room, &event).await?;
                                 for user in told.remove(server).into_iter().flatten() {
                                     device_lists::add(&mut lists, user, ListChange::Whole);
@@ -327,7 +327,11 @@ impl Shared {
         let is_ours = row.sender.server_name() == self.server_name;
         let member = StateEventType::RoomMember.to_string();
         let lets_in = || row.kind == member || row.delta.is_some();
-        is_ours == (reason == Reason::Ours) || (reason == Reason::Ours && lets_in())
+        match reason {
+            Reason::Ours => is_ours || lets_in(),
+            Reason::Forward => !is_ours,
+            Reason::Told => lets_in(),
+        }
     }
 
     /// The rooms with news between two moments; all rooms, if the log does not reach back that far.

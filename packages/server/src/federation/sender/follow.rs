@@ -57,7 +57,12 @@ pub(super) enum News {
 impl News {
     pub(super) fn of(entry: &LogEntry, local: &ServerName) -> Option<Self> {
         match entry {
-            LogEntry::Event { room, pos, .. } => Some(Self::Event(*room, *pos, Reason::Ours)),
+            LogEntry::Event {
+                room, pos, told, ..
+            } => {
+                let reason = if *told { Reason::Told } else { Reason::Ours };
+                Some(Self::Event(*room, *pos, reason))
+            }
             LogEntry::Forward { room, pos } => Some(Self::Event(*room, *pos, Reason::Forward)),
             LogEntry::Receipt {
                 room,
@@ -244,7 +249,7 @@ impl Shared {
         };
         let audience = self.audience(&room, &event, reason).await?;
         let introductions = match reason {
-            Reason::Ours => self.introductions(&room, &event).await?,
+            Reason::Ours | Reason::Told => self.introductions(&room, &event).await?,
             // They came with the event's own entry.
             Reason::Forward => BTreeMap::new(),
         };

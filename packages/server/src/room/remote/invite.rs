@@ -65,7 +65,7 @@ impl Rooms {
         let event = self.signed_invite(server, &snapshot, &pdu, answer.event.get())?;
         let event = deps.key_ring.verify(event).await;
         let event = event.map_err(|error| bad(server, &error))?;
-        match self.receive(room, event, None).await {
+        match self.receive_back(room, event).await {
             Ok(Judged::Accepted | Judged::Known) => Ok(pdu.event_id().to_owned()),
             Ok(Judged::SoftFailed(reason) | Judged::Rejected(reason)) => {
                 Err(RoomError::Unauthorized(reason))

@@ -195,3 +195,16 @@ async fn an_event_with_a_made_up_signature_does_not_keep_the_real_one_out() {
     let shown = visit.bodies_until(&since, "message 1").await;
     assert_eq!(shown, ["message 0", "message 1"]);
 }
+
+#[tokio::test]
+async fn nothing_is_answered_for_while_the_database_is_away() {
+    let visit = Visit::new("11").await;
+    let chain = visit.chain(&visit.join, 2);
+    visit.here.server.app.store.close().await;
+    for (id, (_, event)) in ["one", "two"].into_iter().zip(&chain) {
+        let body = json!({ "origin": visit.there.name, "origin_server_ts": 1, "pdus": [event] });
+        let path = format!("/_matrix/federation/v1/send/{id}");
+        let answer = visit.there.put(&visit.here, &path, &body).await;
+        assert!(answer.status.is_server_error(), "{}", answer.status);
+    }
+}

@@ -158,7 +158,7 @@ impl Stranger {
 fn published(name: &ServerName, keys: &[&SigningKey]) -> Value {
     let told = keys.iter().map(|key| {
         let told = json!({ "key": key.public_base64() });
-        (key.id().to_string(), told)
+        (key.id().clone(), told)
     });
     let mut told = json!({
         "server_name": name,
