@@ -37,6 +37,7 @@ pub mod one_time_key;
 pub mod open_id_token;
 pub mod pdu;
 pub mod pending_join;
+pub mod policy;
 pub mod position;
 pub mod power;
 pub mod presence;

@@ -45,6 +45,7 @@ mod messages;
 mod moderation;
 mod pipeline;
 mod place;
+mod policy;
 mod power_levels;
 mod profile;
 mod queue;
@@ -87,7 +88,7 @@ pub use self::{
     state_read::StateForm,
 };
 use self::{
-    directory::Listings, history::Histories, in_flight::InFlight, queue::Queues,
+    directory::Listings, history::Histories, in_flight::InFlight, policy::Answers, queue::Queues,
     receipt::ReadTurns, remote::Entrances,
 };
 use crate::key::KeyRing;
@@ -127,6 +128,7 @@ struct Inner {
     read_turns: ReadTurns,
     entrances: Entrances,
     histories: Histories,
+    answers: Answers,
 }
 
 impl Rooms {
@@ -144,6 +146,7 @@ impl Rooms {
                 read_turns: ReadTurns::default(),
                 entrances: Entrances::default(),
                 histories: Histories::default(),
+                answers: Answers::default(),
             }),
         }
     }

@@ -10,6 +10,7 @@ mod device_lists;
 mod filter_match;
 mod format;
 mod glob;
+mod policy;
 mod push;
 mod push_edit;
 mod redact;

@@ -151,10 +151,9 @@ async fn admit(
     }
     let event = app.key_ring.verify(event).await;
     let event = event.map_err(|error| ApiError::invalid_param(error.to_string()))?;
-    let pdu = event.to_pdu();
     match app.rooms.receive_handshake(room.no, event).await {
-        Ok(Judged::Accepted | Judged::Known) => Ok(pdu),
-        Ok(Judged::Rejected(reason) | Judged::SoftFailed(reason)) => {
+        Ok((Judged::Accepted | Judged::Known, pdu)) => Ok(pdu),
+        Ok((Judged::Rejected(reason) | Judged::SoftFailed(reason), _)) => {
             Err(RoomError::Unauthorized(reason).into())
         }
         Err(NotJudged::Room(error)) => Err(error.into()),

@@ -174,7 +174,8 @@ impl Draft<'_> {
             .apply(&event, extremities, changes, self.rooms.server_name());
         let member = self.project_all(members, &event).await?;
         let implied = Implied { member, delta };
-        self.write_event(&event, None, implied, standing.was_aside);
+        let txn = self.way.txn();
+        self.write_event(&event, txn, implied, standing.was_aside);
         if let Some(redacted) = redacted {
             self.write_redacted(redacted);
         }

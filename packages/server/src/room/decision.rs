@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use matryx_entity::{
-    build::EventTemplate, log::ClientTransaction, room_no::RoomNo, room_snapshot::RoomSnapshot,
+    build::EventTemplate, log::ClientTransaction, policy::Policy, room_no::RoomNo,
+    room_snapshot::RoomSnapshot,
 };
 use matryx_surrealdb::StoreError;
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, UserId};
@@ -84,7 +85,14 @@ impl Rooms {
                     Decision::Done(event_id) => Some((event_id, head.outcome.clone())),
                     Decision::Send(intent) => {
                         let txn = txn.cloned();
-                        match self.send_intent(head, turn, txn, *intent).await {
+                        let sent = match policy_for(&head.snapshot, &intent) {
+                            None => self.send_intent(head, turn, txn, *intent).await,
+                            Some(policy) => {
+                                let at = (head, turn);
+                                Box::pin(self.send_by_policy(policy, at, txn, *intent)).await
+                            }
+                        };
+                        match sent {
                             Err(RoomError::Store(
                                 StoreError::Conflict { .. } | StoreError::Exists { .. },
                             )) => {
@@ -125,4 +133,11 @@ impl Rooms {
         draft.commit(turn, landing).await?;
         Ok(event_id)
     }
+}
+
+/// The policy server that must sign an event.
+pub(super) fn policy_for(room: &RoomSnapshot, intent: &Intent) -> Option<Policy> {
+    let template = &intent.template;
+    let exempt = Policy::exempts(&template.kind, template.state_key.as_deref());
+    Policy::of(room).filter(|_| !exempt)
 }

@@ -2,7 +2,8 @@
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#checks-performed-on-receipt-of-a-pdu)
 //!
 //! Signature and hash are checked before: only a [`Verified`] event gets here. What is missing to
-//! judge an event is the caller's to fetch; nothing here waits for another server.
+//! judge an event is the caller's to fetch; nothing here waits for another server, but for a room's
+//! policy server, before the room's turn.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,8 +12,9 @@ use std::{
 
 use matryx_entity::{
     auth::{self, AuthError},
-    log::LogEntry,
+    log::{ClientTransaction, LogEntry},
     pdu::Pdu,
+    policy::Policy,
     resolve::StateSet,
     room_no::RoomNo,
     room_snapshot::RoomSnapshot,
@@ -52,14 +54,24 @@ pub enum Judged {
 }
 
 /// How an event came here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// It was built here.
-    Built,
+    /// It was built here; with what makes a retry of the client the same request.
+    Built(Option<ClientTransaction>),
     /// Its server, or another, sends it to all who are in the room.
     Sent,
     /// Its server gave it to this one, which lets it in.
     Handshake,
+}
+
+impl Way {
+    /// What makes a retry of the client the same request.
+    pub(super) fn txn(&self) -> Option<ClientTransaction> {
+        match self {
+            Self::Built(txn) => txn.clone(),
+            Self::Sent | Self::Handshake => None,
+        }
+    }
 }
 
 impl Draft<'_> {
@@ -115,7 +127,8 @@ impl Rooms {
         event: Verified,
         state_before: Option<StateSet>,
     ) -> Result<Judged, NotJudged> {
-        self.take_in(room, event, state_before, Way::Sent).await
+        let judged = self.take_in(room, event.to_pdu(), state_before, Way::Sent);
+        judged.await.map(|(judged, _)| judged)
     }
 
     /// Judges an event that was built here and countersigned elsewhere, and puts it in its place; the
@@ -128,11 +141,13 @@ impl Rooms {
         room: RoomNo,
         event: Verified,
     ) -> Result<Judged, NotJudged> {
-        self.take_in(room, event, None, Way::Built).await
+        let judged = self.take_in(room, event.to_pdu(), None, Way::Built(None));
+        judged.await.map(|(judged, _)| judged)
     }
 
     /// Judges an event that a server gave to this one alone, and puts it in its place; the other
-    /// servers of the room hear of it from this one.
+    /// servers of the room hear of it from this one. Also gives the event as it is kept: with the
+    /// signature of the room's policy server.
     ///
     /// # Errors
     /// As [`Rooms::receive`].
@@ -140,29 +155,33 @@ impl Rooms {
         &self,
         room: RoomNo,
         event: Verified,
-    ) -> Result<Judged, NotJudged> {
-        self.take_in(room, event, None, Way::Handshake).await
+    ) -> Result<(Judged, Arc<Pdu>), NotJudged> {
+        self.take_in(room, event.to_pdu(), None, Way::Handshake)
+            .await
     }
 
-    async fn take_in(
+    pub(super) async fn take_in(
         &self,
         room: RoomNo,
-        event: Verified,
+        mut pdu: Arc<Pdu>,
         state_before: Option<StateSet>,
         way: Way,
-    ) -> Result<Judged, NotJudged> {
-        let pdu = event.to_pdu();
+    ) -> Result<(Judged, Arc<Pdu>), NotJudged> {
+        let snapshot = self.sync().room(room).await.map_err(RoomError::from)?;
+        if let Some(snapshot) = snapshot {
+            pdu = self.recommended(&snapshot, pdu).await;
+        }
         for _ in 0..MAX_TRIES {
             let turn = self.turn(room).await?;
             let Some(head) = turn.clone() else { continue };
             match self
-                .judge(turn, head, &pdu, state_before.as_ref(), way)
+                .judge(turn, head, &pdu, state_before.as_ref(), &way)
                 .await
             {
                 Err(NotJudged::Room(RoomError::Store(
                     StoreError::Conflict { .. } | StoreError::Exists { .. },
                 ))) => {}
-                judged => return judged,
+                judged => return judged.map(|judged| (judged, pdu)),
             }
         }
         Err(RoomError::Busy.into())
@@ -174,7 +193,7 @@ impl Rooms {
         head: Head,
         pdu: &Arc<Pdu>,
         state_before: Option<&StateSet>,
-        way: Way,
+        way: &Way,
     ) -> Result<Judged, NotJudged> {
         let snapshot = head.snapshot.clone();
         if *pdu.room_id() != *snapshot.room_id {
@@ -193,7 +212,12 @@ impl Rooms {
             known => known.is_some(),
         };
         let rules = room_versions::rules(&snapshot.version).map_err(RoomError::from)?;
-        let stands_on_head = state_before.is_none() && stands_on_head(pdu, &snapshot);
+        let by_policy = match Policy::of(&snapshot) {
+            Some(policy) => policy.check(pdu, &snapshot).map_err(AuthError::from),
+            None => Ok(()),
+        };
+        let stands_on_head =
+            state_before.is_none() && by_policy.is_ok() && stands_on_head(pdu, &snapshot);
         let known_here = stands_on_head && auth_events_of_head(pdu, &snapshot).is_some();
         if !known_here && !in_flight::succeeded(head.outcome.clone()).await {
             // What the head stands on did not happen.
@@ -206,14 +230,15 @@ impl Rooms {
         let by_auth_events = auth::authorize_by_auth_events(rules, pdu, &named);
 
         let mut draft = Draft::new(self, head);
-        draft.way = way;
+        draft.way = way.clone();
         if stands_on_head {
             let allowed =
                 by_auth_events.and_then(|()| auth::authorize_against(rules, pdu, &snapshot));
             let judged = match allowed {
                 Ok(()) => {
-                    let event = draft.append(Arc::clone(pdu), None, was_aside).await?;
-                    draft.note_way(event.pos);
+                    let event = draft.append(Arc::clone(pdu), way.txn(), was_aside);
+                    let pos = event.await?.pos;
+                    draft.note_way(pos);
                     Judged::Accepted
                 }
                 Err(reason) => {
@@ -235,8 +260,11 @@ impl Rooms {
             draft.reject(Arc::clone(pdu), &before.set, before.near.as_ref());
             return self.settle(turn, draft, Judged::Rejected(reason)).await;
         }
-        let judged = match auth::authorize_against(rules, pdu, &snapshot) {
+        let allowed_now = auth::authorize_against(rules, pdu, &snapshot).and(by_policy);
+        let judged = match allowed_now {
             Ok(()) => Judged::Accepted,
+            // Of an event of ours nobody else knows yet.
+            Err(reason) if matches!(way, Way::Built(_)) => return Ok(Judged::SoftFailed(reason)),
             Err(reason) => Judged::SoftFailed(reason),
         };
         let standing = Standing {

@@ -1,11 +1,16 @@
 //! Forward extremities, kept few: each of them is one more state to resolve for every event that
 //! comes in.
 
-use matryx_entity::{build::EventTemplate, room_no::RoomNo};
+use matryx_entity::{build::EventTemplate, power::Power, room_no::RoomNo};
 use matryx_surrealdb::StoreError;
 use ruma::events::TimelineEventType;
 
-use super::{RoomError, Rooms, decision::Intent, in_flight, pipeline::Draft};
+use super::{
+    RoomError, Rooms,
+    decision::{Intent, policy_for},
+    in_flight,
+    pipeline::Draft,
+};
 
 /// How many forward extremities a room may have before they are merged; as many as Synapse allows.
 const MAX_EXTREMITIES: usize = 10;
@@ -46,8 +51,15 @@ impl Rooms {
                 content: EventTemplate::content_of(&serde_json::json!({}))?,
                 redacts: None,
             };
+            let may_send = Power::of(&head.snapshot)
+                .is_some_and(|power| power.may_send(user, &template.kind, None));
+            let intent = Intent::new(user, template);
+            if let Some(policy) = policy_for(&head.snapshot, &intent).filter(|_| may_send) {
+                let sent = self.send_by_policy(policy, (head, turn), None, intent);
+                return Box::pin(sent).await.map(drop);
+            }
             let mut draft = Draft::new(self, head.clone());
-            match draft.add(Intent::new(user, template), None).await {
+            match draft.add(intent, None).await {
                 Ok(_) => {
                     let landing = draft.take_off();
                     return Ok(draft.commit(turn, landing).await?);

@@ -66,7 +66,7 @@ impl<'a> Draft<'a> {
             rooms,
             head,
             plan,
-            way: Way::Built,
+            way: Way::Built(None),
             members: HashMap::new(),
         }
     }

@@ -22,5 +22,5 @@ mod outsider;
 mod pending;
 mod template;
 
-pub(super) use self::join::Entrances;
+pub(super) use self::join::{Entrances, raw};
 pub use self::{ask::Refusal, bound::BoundInvite, invite::prejoin_state, invited::ReceivedInvite};

@@ -23,6 +23,7 @@ mod outbound;
 mod pair;
 mod partner;
 mod pdu;
+mod policy;
 mod presence;
 mod query;
 mod resident;

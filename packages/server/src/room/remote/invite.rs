@@ -1,8 +1,8 @@
 //! Inviting a user of another server to a room of this one.
 
 use matryx_entity::{
-    auth, build, pdu::Pdu, room_no::RoomNo, room_snapshot::RoomSnapshot, room_versions,
-    verify::Unverified,
+    auth, build, pdu::Pdu, policy::Policy, room_no::RoomNo, room_snapshot::RoomSnapshot,
+    room_versions, verify::Unverified,
 };
 use ruma::{
     CanonicalJsonObject, OwnedEventId, ServerName, UserId,
@@ -52,6 +52,10 @@ impl Rooms {
         )?;
         let rules = room_versions::rules(&snapshot.version)?;
         auth::authorize(rules, &pdu, &snapshot)?;
+        let pdu = match Policy::of(&snapshot) {
+            Some(policy) => self.with_signature(&policy, &snapshot, &pdu).await?,
+            None => pdu,
+        };
 
         let server = target.server_name();
         let request = create_invite::v2::Request::new(

@@ -147,7 +147,7 @@ impl Rooms {
 }
 
 /// The text of an event as it goes out, byte for byte.
-pub(super) fn raw(pdu: &Pdu) -> Result<Box<RawValue>, RoomError> {
+pub(in crate::room) fn raw(pdu: &Pdu) -> Result<Box<RawValue>, RoomError> {
     RawValue::from_string(pdu.json().to_string())
         .map_err(|_not_json| RoomError::Damaged("an event is no JSON"))
 }

@@ -35,7 +35,8 @@ use crate::support::{Answer, TestUser, encode};
 /// A question that was put to a stranger.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    /// The endpoint: what follows `/_matrix/federation/v1/`, up to the next slash.
+    /// The endpoint: what follows `/_matrix/federation/v1/`, or the same of policy servers, up to
+    /// the next slash.
     pub(super) what: String,
     /// The path and the query.
     pub(super) target: String,
@@ -99,7 +100,8 @@ impl Stranger {
         }
     }
 
-    /// Answers an endpoint from now on; 404 where the script has nothing to say.
+    /// Answers an endpoint from now on; 404 where the script has nothing to say, 400 where it says
+    /// an error.
     pub(super) fn answer(
         &self,
         what: &str,
@@ -211,7 +213,8 @@ async fn respond(
     let answer = if target.starts_with("/_matrix/key/v2/server") {
         scripts.published.lock().unwrap().clone()
     } else {
-        let rest = target.strip_prefix("/_matrix/federation/v");
+        let of_policy = target.strip_prefix("/_matrix/policy/v");
+        let rest = of_policy.or(target.strip_prefix("/_matrix/federation/v"));
         let what = rest.unwrap_or_default().split(['/', '?']).nth(1);
         let asked = Asked {
             what: what.unwrap_or_default().to_owned(),
@@ -223,6 +226,7 @@ async fn respond(
         script.and_then(|script| script(&asked))
     };
     let (status, answer) = match answer {
+        Some(answer) if answer["errcode"].is_string() => (StatusCode::BAD_REQUEST, answer),
         Some(answer) => (StatusCode::OK, answer),
         None => (
             StatusCode::NOT_FOUND,
