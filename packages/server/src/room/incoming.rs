@@ -212,10 +212,7 @@ impl Rooms {
             known => known.is_some(),
         };
         let rules = room_versions::rules(&snapshot.version).map_err(RoomError::from)?;
-        let by_policy = match Policy::of(&snapshot) {
-            Some(policy) => policy.check(pdu, &snapshot).map_err(AuthError::from),
-            None => Ok(()),
-        };
+        let by_policy = check_policy(pdu, &snapshot);
         let stands_on_head =
             state_before.is_none() && by_policy.is_ok() && stands_on_head(pdu, &snapshot);
         let known_here = stands_on_head && auth_events_of_head(pdu, &snapshot).is_some();
@@ -227,7 +224,8 @@ impl Rooms {
         let mut named: Vec<&Pdu> = auth_events.iter().map(|event| &*event.pdu).collect();
         let create = snapshot.get(&StateEventType::RoomCreate, "");
         named.extend(create.map(|event| &*event.pdu));
-        let by_auth_events = auth::authorize_by_auth_events(rules, pdu, &named);
+        let by_auth_events = check_is_only_create(pdu, &snapshot)
+            .and_then(|()| auth::authorize_by_auth_events(rules, pdu, &named));
 
         let mut draft = Draft::new(self, head);
         draft.way = way.clone();
@@ -261,12 +259,11 @@ impl Rooms {
             return self.settle(turn, draft, Judged::Rejected(reason)).await;
         }
         let allowed_now = auth::authorize_against(rules, pdu, &snapshot).and(by_policy);
-        let judged = match allowed_now {
-            Ok(()) => Judged::Accepted,
+        let judged = allowed_now.map_or_else(Judged::SoftFailed, |()| Judged::Accepted);
+        if matches!((&judged, way), (Judged::SoftFailed(_), Way::Built(_))) {
             // Of an event of ours nobody else knows yet.
-            Err(reason) if matches!(way, Way::Built(_)) => return Ok(Judged::SoftFailed(reason)),
-            Err(reason) => Judged::SoftFailed(reason),
-        };
+            return Ok(judged);
+        }
         let standing = Standing {
             before: before.set,
             near: before.near,
@@ -441,6 +438,22 @@ impl Rooms {
             Some(&*event.pdu)
         }))
     }
+}
+
+/// Has the room's policy server signed an event, if there is one?
+fn check_policy(pdu: &Pdu, room: &RoomSnapshot) -> Result<(), AuthError> {
+    let policy = Policy::of(room).map(|policy| policy.check(pdu, room));
+    policy.unwrap_or(Ok(())).map_err(AuthError::from)
+}
+
+/// A room has one create event. By the auth rules alone, the server that the id of a room names
+/// could make another.
+fn check_is_only_create(pdu: &Pdu, room: &RoomSnapshot) -> Result<(), AuthError> {
+    let is_create = *pdu.kind() == TimelineEventType::RoomCreate;
+    if is_create && room.get(&StateEventType::RoomCreate, "").is_some() {
+        return Err("the room has a create event".to_owned().into());
+    }
+    Ok(())
 }
 
 /// The events that an event names as its authority, as far as the current state holds them

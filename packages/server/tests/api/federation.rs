@@ -12,6 +12,7 @@ mod directory;
 mod edu;
 mod gaps;
 mod history;
+mod inviting;
 mod joining;
 mod keys;
 mod keys_away;

@@ -1,12 +1,16 @@
 //! Inviting a user of another server to a room of this one.
 
+use matryx_client::federation::FederationError;
 use matryx_entity::{
     auth, build, pdu::Pdu, policy::Policy, room_no::RoomNo, room_snapshot::RoomSnapshot,
     room_versions, verify::Unverified,
 };
 use ruma::{
     CanonicalJsonObject, OwnedEventId, ServerName, UserId,
-    api::federation::membership::{RawStrippedState, create_invite},
+    api::{
+        error::ErrorKind,
+        federation::membership::{RawStrippedState, create_invite},
+    },
     events::StateEventType,
 };
 
@@ -65,7 +69,8 @@ impl Rooms {
             raw(&pdu)?,
             prejoin_state(&snapshot, Some(sender))?,
         );
-        let answer = deps.federation.send_with(server, request, SHORT).await?;
+        let answer = deps.federation.send_with(server, request, SHORT).await;
+        let answer = answer.map_err(|error| refusal(server, error))?;
         let event = self.signed_invite(server, &snapshot, &pdu, answer.event.get())?;
         let event = deps.key_ring.verify(event).await;
         let event = event.map_err(|error| bad(server, &error))?;
@@ -119,6 +124,22 @@ pub fn prejoin_state(
         }
     }
     Ok(state)
+}
+
+/// What is wrong with the form of our invite is between the servers, and no mistake of the client.
+/// [Spec](https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2inviteroomideventid)
+fn refusal(server: &ServerName, error: FederationError) -> RoomError {
+    match RoomError::from(error) {
+        RoomError::Refused(refusal)
+            if matches!(
+                refusal.kind,
+                ErrorKind::InvalidParam | ErrorKind::MissingParam
+            ) =>
+        {
+            bad(server, &refusal.message)
+        }
+        error => error,
+    }
 }
 
 fn bad(server: &ServerName, reason: &dyn std::fmt::Display) -> RoomError {

@@ -1,6 +1,8 @@
 //! An invite of one of our users to a room of another server.
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#inviting-to-a-room)
 
+use std::time::Duration;
+
 use matryx_entity::{
     canonical, client_event,
     pdu::Pdu,
@@ -8,19 +10,25 @@ use matryx_entity::{
     verify::{PduError, Unverified},
 };
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedUserId, RoomVersionId, ServerName,
+    OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomVersionId, ServerName,
     api::federation::membership::RawStrippedState,
     events::{AnyStrippedStateEvent, TimelineEventType, room::member::MembershipState},
     serde::Raw,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use super::outsider::Outsider;
-use crate::room::{RoomError, Rooms};
+use crate::{
+    key::VerifyError,
+    room::{RoomError, Rooms},
+};
 
 /// The most events that are kept of what came with an invite or a knock.
 const MAX_STRIPPED: usize = 50;
+/// How long the keys of those who made them are waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The most bytes of them.
 const MAX_STRIPPED_BYTES: usize = 256 << 10;
 
@@ -96,6 +104,10 @@ impl Rooms {
         if event.is_redacted() {
             return Err(invalid("the content of the event does not have its hash"));
         }
+        if rules.authorization.room_create_event_id_as_room_id {
+            let named = (&*invite.room_id, &invite.version);
+            self.check_prejoin_state(named, &invite.state).await?;
+        }
         self.check_invitee(&told.state_key).await?;
         let resident = self.resident(&invite.room_id).await.ok();
         if resident.is_none() {
@@ -122,6 +134,51 @@ impl Rooms {
             .cosign(&mut object, rules)
             .map_err(|error| bad(&error))?;
         Ok(canonical::to_text(&object))
+    }
+}
+
+impl Rooms {
+    /// Checks what a server tells of a room with an invite: whole events of that room, with its
+    /// create event, none of them wrongly signed. Keys that can't be had now count as no objection:
+    /// what the room rests on has the room's id as its hash.
+    /// [Spec](https://spec.matrix.org/v1.19/server-server-api/#put_matrixfederationv2inviteroomideventid)
+    ///
+    /// # Errors
+    /// [`RoomError::InvalidParam`]
+    async fn check_prejoin_state(
+        &self,
+        (room_id, version): (&RoomId, &RoomVersionId),
+        state: &[RawStrippedState],
+    ) -> Result<(), RoomError> {
+        let invalid =
+            |reason: &str| RoomError::InvalidParam(format!("invite_room_state: {reason}"));
+        if state.len() > MAX_STRIPPED {
+            return Err(invalid("too many events"));
+        }
+        let mut events = Vec::with_capacity(state.len());
+        let mut has_create = false;
+        for event in state {
+            let RawStrippedState::Pdu(pdu) = event else {
+                return Err(invalid("an event is not whole"));
+            };
+            let event = Unverified::parse(pdu.get(), version);
+            let event = event.map_err(|error| invalid(&error.to_string()))?;
+            if event.room_id() != room_id {
+                return Err(invalid("an event is of another room"));
+            }
+            has_create |= event.kind() == "m.room.create";
+            events.push(event);
+        }
+        if !has_create {
+            return Err(invalid("the create event is missing"));
+        }
+        let verified = self.inner.deps.key_ring.verify_all(events);
+        let verified = timeout(PATIENCE, verified).await.unwrap_or_default();
+        let untrusted = verified.into_iter().find_map(|event| match event {
+            Err(error @ VerifyError::Untrusted { .. }) => Some(error),
+            _ => None,
+        });
+        untrusted.map_or(Ok(()), |error| Err(invalid(&error.to_string())))
     }
 }
 

@@ -13,8 +13,7 @@ const VERSION: &str = "11";
 
 /// A public room of a stranger's user eve, as it would be told by an honest server.
 struct Scene {
-    /// Serves alice for as long as it lives.
-    _here: Peer,
+    here: Peer,
     there: Stranger,
     alice: TestUser,
     room: String,
@@ -47,7 +46,7 @@ impl Scene {
         let mut scene = Self {
             room: format!("!den:{}", there.name),
             eve: format!("@eve:{}", there.name),
-            _here: here,
+            here,
             there,
             alice,
             state: Vec::new(),
@@ -243,4 +242,29 @@ async fn a_state_that_can_not_be_is_not_entered() {
     scene.join().await.ok();
     let sync = scene.alice.sync(None).await;
     assert!(sync["rooms"]["join"][&scene.room].is_object(), "{sync}");
+}
+
+#[tokio::test]
+async fn a_room_is_not_created_twice() {
+    let scene = Scene::new().await;
+    scene.answer("make_join", scene.template());
+    let told = json!({ "state": scene.state, "auth_chain": scene.state });
+    scene.answer("send_join", told);
+    scene.join().await.ok();
+    let mut again = scene.state[0].clone();
+    again["content"]["creator"] = json!("@mallory:elsewhere.test");
+    again["origin_server_ts"] = json!(9);
+    again.as_object_mut().unwrap().remove("signatures");
+    again["auth_events"] = json!([]);
+    again["prev_events"] = json!([]);
+    let again = sign(&scene.there, &again);
+    let body = json!({ "origin": scene.there.name, "origin_server_ts": 1, "pdus": [again] });
+    let path = "/_matrix/federation/v1/send/one";
+    let answer = scene.there.put(&scene.here, path, &body).await.ok();
+    let result = &answer["pdus"][id_of(&again)];
+    assert!(result["error"].is_string(), "{answer}");
+    let create = scene.state_event("m.room.create").await.ok();
+    assert_eq!(create, scene.state[0]["content"]);
+    let levels = scene.state_event("m.room.power_levels").await.ok();
+    assert_eq!(levels, scene.state[2]["content"]);
 }
