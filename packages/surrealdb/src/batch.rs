@@ -20,6 +20,7 @@ use crate::{
     error::StoreError,
     plan::{Change, CommittedEntry, Plan, Row, Write, stamp},
     queue::Queued,
+    removal::RecordName,
 };
 
 /// One transaction.
@@ -32,7 +33,7 @@ pub(crate) struct Batch {
     pub(crate) entries: Vec<CommittedEntry>,
     pub(crate) creates: Vec<Value>,
     pub(crate) puts: Vec<Value>,
-    pub(crate) deletes: Vec<Value>,
+    pub(crate) deletes: Vec<RecordName>,
     /// Its new rows whose keys end in a position: nothing that is written otherwise has such a key.
     placed: HashSet<(&'static str, Key)>,
     /// How many of its new rows are state groups, whose number is watched.
@@ -233,7 +234,7 @@ impl Batch {
                     let row = Value::Object(Object::from(row));
                     self.puts.push(Value::Array(Array::from(vec![id(), row])));
                 }
-                _ => self.deletes.push(id()),
+                _ => self.deletes.push((name.0, name.1.clone())),
             }
         }
     }

@@ -16,6 +16,7 @@ use surrealdb::{
     engine::{local::Db, remote::ws},
     opt::auth,
 };
+use surrealdb_core::kvs::Datastore;
 use surrealdb_types::{ErrorDetails, Value, Variables};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -187,15 +188,31 @@ impl Database {
                 }
             }
         };
-        let took = started.elapsed();
-        counter!("matryx_database_queries_total").increment(1);
-        histogram!("matryx_database_query_seconds").record(took);
-        meter::count(took);
+        Self::note_query(started);
         let mut results = result.map_err(|error| self.unanswered(error))?;
         match Failure::of_statements(&mut results) {
             Some(failure) => Err(failure),
             None => Ok(Response(results)),
         }
+    }
+
+    /// Counts a query that has been answered.
+    pub(crate) fn note_query(started: Instant) {
+        let took = started.elapsed();
+        counter!("matryx_database_queries_total").increment(1);
+        histogram!("matryx_database_query_seconds").record(took);
+        meter::count(took);
+    }
+
+    /// The engine in this process, and the names of the namespace and the database.
+    pub(crate) fn datastore(&self) -> Result<(Arc<Datastore>, [&str; 2]), Failure> {
+        let datastore = match &*self.engine()? {
+            Engine::Embedded { datastore, .. } => datastore.get(),
+            Engine::Remote(_) => None,
+        };
+        let datastore = datastore
+            .ok_or_else(|| Failure::Unavailable("there is no database in this process".into()))?;
+        Ok((datastore, [&self.config.namespace, &self.config.database]))
     }
 
     /// Runs a LIVE statement.

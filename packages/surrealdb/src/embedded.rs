@@ -39,6 +39,11 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(crate) struct Handle(Weak<Datastore>);
 
 impl Handle {
+    /// The engine, unless it is closed.
+    pub(crate) fn get(&self) -> Option<Arc<Datastore>> {
+        self.0.upgrade()
+    }
+
     /// Waits until the engine is shut down and has let go of its files.
     ///
     /// The driver does that by itself when its last handle is dropped; a second shutdown beside it

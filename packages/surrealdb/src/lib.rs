@@ -19,6 +19,7 @@ mod node;
 mod plan;
 mod queue;
 mod range;
+mod removal;
 mod repo;
 mod store;
 mod trim;

@@ -35,6 +35,12 @@ struct Migration {
 /// The steps that this program knows, in order.
 const MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
+/// The texts of all steps.
+#[cfg(test)]
+pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
+    MIGRATIONS.iter().map(|migration| migration.text)
+}
+
 /// The table of what was applied; the only one that is defined outside of a migration.
 const DEFINE: &str = "
     DEFINE TABLE IF NOT EXISTS migration TYPE NORMAL SCHEMAFULL PERMISSIONS NONE;

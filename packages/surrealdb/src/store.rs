@@ -27,6 +27,7 @@ use crate::{
     plan::{Committed, CommittedBatch, Plan},
     queue::{Queue, closed},
     range::KeyRange,
+    removal::RecordName,
     watermarks::Watermarks,
     writer::{Shared, Writer},
 };
@@ -36,8 +37,6 @@ const GET: &str = "SELECT * FROM ONLY $id";
 const GET_MANY: &str = "SELECT * FROM $ids";
 
 const RANGE: &str = "SELECT * FROM $range";
-
-const REMOVE: &str = "DELETE $ids RETURN NONE";
 
 const FIRST_OF_RANGE: &str = "SELECT * FROM $range LIMIT $limit";
 
@@ -278,8 +277,7 @@ impl Store {
     }
 
     /// Removes records that nobody else writes and nobody needs to hear of, in one transaction of
-    /// their own. To remove one costs as much as to create ten: the log writer, for which all others
-    /// wait, has no part in it.
+    /// their own: the log writer, for which all others wait, has no part in it.
     ///
     /// # Errors
     /// The database is away, or somebody writes them after all.
@@ -287,12 +285,8 @@ impl Store {
         if keys.is_empty() {
             return Ok(());
         }
-        let ids = keys
-            .iter()
-            .map(|key| Value::RecordId(codec::record_id(T::TABLE, key)));
-        let ids = Value::Array(Array::from(ids.collect::<Vec<_>>()));
-        let removal = self.database().query(REMOVE, variables([("ids", ids)]));
-        removal.await.map(drop)
+        let names: Vec<RecordName> = keys.iter().map(|key| (T::TABLE, key.clone())).collect();
+        self.database().remove(&names).await
     }
 
     pub(crate) fn database(&self) -> &Database {

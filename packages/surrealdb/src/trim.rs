@@ -1,7 +1,7 @@
 //! Keeps the log short: removes what is below the horizon.
 //!
-//! The horizon moves before the rows go, so that a crash in between leaves rows that nobody
-//! misses, never a gap that nobody knows of.
+//! The horizon moves in the transaction in which the rows go, so that there is never a gap that
+//! nobody knows of.
 
 use std::time::Duration;
 
@@ -16,13 +16,16 @@ use surrealdb_types::{Number, RecordId, Value, Variables};
 use tokio::time::sleep;
 
 use crate::{
-    database::variables, doorbell::read_bells, error::StoreError, range::KeyRange, store::Store,
+    database::variables, doorbell::read_bells, error::StoreError, range::KeyRange,
+    removal::RecordName, store::Store,
 };
 
 /// How many entries one transaction removes.
 const CHUNK: u64 = 1000;
 
 const NODES: &str = "SELECT * FROM node";
+
+const MOVE_HORIZON: &str = "UPDATE $node SET horizon = $horizon RETURN NONE";
 
 const TRIM: &str = "
     BEGIN;
@@ -86,6 +89,13 @@ impl Store {
             ("horizon", Value::Number(Number::Int(horizon))),
             ("range", Value::RecordId(range.record_id(LogRow::TABLE))),
         ]);
-        self.database().query(TRIM, variables).await.map(drop)
+        let database = self.database();
+        let names = (from..until).map(|seq| (LogRow::TABLE, key(seq)));
+        let names: Vec<RecordName> = names.collect();
+        if !database.can_remove(&names) {
+            return database.query(TRIM, variables).await.map(drop);
+        }
+        let removal = database.try_remove(&names, Some(MOVE_HORIZON), variables);
+        Box::pin(removal).await.map_err(StoreError::from)
     }
 }

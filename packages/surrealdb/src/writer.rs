@@ -9,6 +9,8 @@
 //! transaction happened, and a transaction that the driver delivers late finds another mark and
 //! fails.
 
+mod texts;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use matryx_entity::{node::Bell, position::Position, stored::Stored};
@@ -20,6 +22,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use self::texts::{BESIDE, GUARDED, INSERT, SILENT, SILENT_BESIDE, WRITE};
 use crate::{
     batch::{Batch, created_as},
     codec,
@@ -30,47 +33,9 @@ use crate::{
     migrate::SchemaProblem,
     plan::{Committed, CommittedBatch},
     queue::{Queue, Queued},
+    removal,
     watermarks::Watermarks,
 };
-
-/// New rows only, which is what a message is.
-const INSERT: &str = "
-    BEGIN;
-    INSERT $creates RETURN NONE;
-    UPSERT $bell CONTENT $mark RETURN NONE;
-    COMMIT;
-";
-
-/// Any rows.
-const WRITE: &str = "
-    BEGIN;
-    DELETE $deletes RETURN NONE;
-    INSERT $creates RETURN NONE;
-    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
-    UPSERT $bell CONTENT $mark RETURN NONE;
-    COMMIT;
-";
-
-/// Any rows and nothing for the log: nobody needs to hear the bell.
-const SILENT: &str = "
-    BEGIN;
-    DELETE $deletes RETURN NONE;
-    INSERT $creates RETURN NONE;
-    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
-    COMMIT;
-";
-
-/// Any rows, if the bell is still as this writer left it.
-const GUARDED: &str = "
-    BEGIN;
-    LET $found = SELECT epoch, batch FROM ONLY $bell;
-    IF $found.epoch != $expected[0] OR $found.batch != $expected[1] { THROW 'stale' };
-    DELETE $deletes RETURN NONE;
-    INSERT $creates RETURN NONE;
-    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
-    UPSERT $bell CONTENT $mark RETURN NONE;
-    COMMIT;
-";
 
 const READ_BELL: &str = "SELECT * FROM ONLY $bell";
 
@@ -306,18 +271,10 @@ impl Writer {
     }
 
     async fn write_embedded(&mut self, batch: &Batch) -> Result<(), Failure> {
-        let text = match (
-            batch.entries.is_empty(),
-            batch.puts.len() + batch.deletes.len(),
-        ) {
-            (true, _) => SILENT,
-            (false, 0) => INSERT,
-            (false, _) => WRITE,
-        };
         self.mend().await?;
         let mut tries = 0;
         loop {
-            match self.database.try_query(text, self.variables(batch)?).await {
+            match self.try_embedded(batch).await {
                 Err(Failure::Conflict) if tries < CONFLICT_TRIES => {
                     tries += 1;
                     counter!("matryx_commit_conflicts_total").increment(1);
@@ -327,9 +284,29 @@ impl Writer {
                     self.mend_at = Some(Instant::now() + MEND_PAUSE);
                     return Err(Failure::Unavailable(reason));
                 }
-                result => return result.map(drop),
+                result => return result,
             }
         }
+    }
+
+    async fn try_embedded(&self, batch: &Batch) -> Result<(), Failure> {
+        let Batch { puts, deletes, .. } = batch;
+        let variables = self.variables(batch)?;
+        if !deletes.is_empty() && self.database.can_remove(deletes) {
+            let text = match (batch.entries.is_empty(), batch.rows() > deletes.len()) {
+                (true, false) => None,
+                (true, true) => Some(SILENT_BESIDE),
+                (false, _) => Some(BESIDE),
+            };
+            let removal = self.database.try_remove(deletes, text, variables);
+            return Box::pin(removal).await;
+        }
+        let text = match (batch.entries.is_empty(), puts.len() + deletes.len()) {
+            (true, _) => SILENT,
+            (false, 0) => INSERT,
+            (false, _) => WRITE,
+        };
+        self.database.try_query(text, variables).await.map(drop)
     }
 
     /// Opens an engine anew that has failed to write. Nothing is written by the broken one: what
@@ -483,7 +460,7 @@ impl Writer {
             ),
             ("creates", array(&batch.creates)),
             ("puts", array(&batch.puts)),
-            ("deletes", array(&batch.deletes)),
+            ("deletes", removal::ids(&batch.deletes)),
         ]))
     }
 }

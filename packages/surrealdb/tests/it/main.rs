@@ -9,6 +9,7 @@ mod commit;
 mod migrations;
 mod reads;
 mod records;
+mod removal;
 mod repositories;
 mod restart;
 mod schema;

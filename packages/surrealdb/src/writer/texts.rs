@@ -1,0 +1,53 @@
+//! What the log writer asks of the database.
+
+/// New rows only, which is what a message is.
+pub(super) const INSERT: &str = "
+    BEGIN;
+    INSERT $creates RETURN NONE;
+    UPSERT $bell CONTENT $mark RETURN NONE;
+    COMMIT;
+";
+
+/// Any rows.
+pub(super) const WRITE: &str = "
+    BEGIN;
+    DELETE $deletes RETURN NONE;
+    INSERT $creates RETURN NONE;
+    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
+    UPSERT $bell CONTENT $mark RETURN NONE;
+    COMMIT;
+";
+
+/// Any rows and nothing for the log: nobody needs to hear the bell.
+pub(super) const SILENT: &str = "
+    BEGIN;
+    DELETE $deletes RETURN NONE;
+    INSERT $creates RETURN NONE;
+    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
+    COMMIT;
+";
+
+/// The rows that are written beside removed ones, in a transaction that is not the text's.
+pub(super) const BESIDE: &str = "
+    INSERT $creates RETURN NONE;
+    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
+    UPSERT $bell CONTENT $mark RETURN NONE;
+";
+
+/// As before, and nothing for the log.
+pub(super) const SILENT_BESIDE: &str = "
+    INSERT $creates RETURN NONE;
+    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
+";
+
+/// Any rows, if the bell is still as this writer left it.
+pub(super) const GUARDED: &str = "
+    BEGIN;
+    LET $found = SELECT epoch, batch FROM ONLY $bell;
+    IF $found.epoch != $expected[0] OR $found.batch != $expected[1] { THROW 'stale' };
+    DELETE $deletes RETURN NONE;
+    INSERT $creates RETURN NONE;
+    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
+    UPSERT $bell CONTENT $mark RETURN NONE;
+    COMMIT;
+";
