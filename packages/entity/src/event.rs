@@ -12,13 +12,15 @@ use crate::{
     position::Position,
     room_no::RoomNo,
     stored::{Key, Stored},
+    stretch::{Seam, TIMELINE_START},
 };
 
 /// An event at its place in a room.
 ///
-/// `pos` is dense per room: 1, 2, 3 … for live events, −1, −2 … for backfilled ones. The row of
-/// the highest `pos` is the room's head: it carries the forward extremities and the state group
-/// after it. CREATE of the key is the fence against another process that builds on the same head.
+/// `pos` is dense per room: 1, 2, 3 … for live events; those that were fetched as history have
+/// places below zero, see [`crate::stretch`]. The row of the highest `pos` is the room's head: it
+/// carries the forward extremities and the state group after it. CREATE of the key is the fence
+/// against another process that builds on the same head.
 ///
 /// Events that are in no timeline (outliers: part of a state or an auth chain that another server
 /// told us of, or rejected and kept for later judgement) lie aside, at a place far below all
@@ -64,9 +66,12 @@ pub struct EventRow {
     /// is neither rejected nor soft-failed takes its slot".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delta: Option<Vec<StateChange>>,
-    /// The room's forward extremities after this event. Of the lowest event of the timeline, where
-    /// it was fetched as history: what comes before it and is not here.
+    /// The room's forward extremities after this event. Of the lowest event of a stretch of
+    /// history: what comes before it and is not here.
     pub extremities: Vec<OwnedEventId>,
+    /// What came right before this event is not all here, or in a stretch of history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seam: Option<Seam>,
     /// What held around an event that was fetched as history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub past: Option<Box<Past>>,
@@ -130,9 +135,6 @@ impl Stored for EventPointer {
         key![self.event_id.as_str()]
     }
 }
-
-/// All places below this one are those of events that lie aside.
-const TIMELINE_START: i64 = -(1 << 40);
 
 /// Is this the place of an event that lies aside?
 pub fn is_aside(pos: i64) -> bool {

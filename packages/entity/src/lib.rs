@@ -61,6 +61,7 @@ pub mod signed_object;
 pub mod staged_event;
 pub mod state;
 pub mod stored;
+pub mod stretch;
 pub mod timeline;
 pub mod to_device;
 pub mod token;

@@ -70,6 +70,7 @@ pub fn redacted_copy(
         replaces: event.replaces,
         delta: event.delta.clone(),
         past: event.past.clone(),
+        seam: event.seam,
     })
 }
 

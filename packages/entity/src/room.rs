@@ -7,9 +7,11 @@ use crate::{
     key,
     room_no::RoomNo,
     stored::{Key, Stored},
+    stretch::FIRST_POS,
 };
 
-/// A room this server knows. Written once, when the room is created or first joined.
+/// A room this server knows. Written when the room is created, or first heard of, and when this
+/// server comes into it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Room {
     /// The room's number.
@@ -18,6 +20,21 @@ pub struct Room {
     pub room_id: OwnedRoomId,
     /// The room's version.
     pub version: RoomVersionId,
+    /// The place of the event with which this server came into the room the last time.
+    #[serde(default = "first_pos", skip_serializing_if = "is_first_pos")]
+    pub entered: i64,
+}
+
+fn first_pos() -> i64 {
+    FIRST_POS
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_first_pos(pos: &i64) -> bool {
+    *pos == FIRST_POS
 }
 
 impl Stored for Room {

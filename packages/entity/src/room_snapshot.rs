@@ -15,7 +15,11 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use crate::{room_no::RoomNo, timeline::TimelineEvent};
+use crate::{
+    room_no::RoomNo,
+    stretch::{FIRST_POS, Seam},
+    timeline::TimelineEvent,
+};
 
 /// The slots of one event type.
 pub type StateSlots = OrdMap<String, Arc<TimelineEvent>>;
@@ -31,6 +35,8 @@ pub struct RoomSnapshot {
     pub version: RoomVersionId,
     /// The place of the newest event; zero before the first.
     pub head: i64,
+    /// The place of the event with which this server came into the room the last time.
+    pub entered: i64,
     /// The deepest `depth` among the forward extremities.
     pub depth: u64,
     /// Events that nothing refers to yet.
@@ -66,6 +72,7 @@ impl RoomSnapshot {
             room_id,
             version,
             head: 0,
+            entered: FIRST_POS,
             depth: 0,
             extremities: Vec::new(),
             group: 0,
@@ -159,6 +166,9 @@ impl RoomSnapshot {
         local: &ServerName,
     ) {
         self.head = event.pos;
+        if event.seam == Some(Seam::Entry) {
+            self.entered = event.pos;
+        }
         self.depth = self.depth.max(event.pdu.depth());
         self.extremities = extremities;
         self.group = event.head_group.unwrap_or(event.group);

@@ -8,6 +8,7 @@ use crate::{
     event::{EventRow, Past, StateChange},
     pdu::{MalformedPdu, Pdu},
     position::Position,
+    stretch::{FIRST_POS, Seam, Stretch},
 };
 
 /// The type of an event that says nothing: it refers to others, so that a room has fewer ends. Named
@@ -43,6 +44,8 @@ pub struct TimelineEvent {
     pub delta: Option<Vec<StateChange>>,
     /// What held around it, if it was fetched as history.
     pub past: Option<Box<Past>>,
+    /// What came right before it is not all here; see [`EventRow::seam`].
+    pub seam: Option<Seam>,
 }
 
 impl TimelineEvent {
@@ -60,6 +63,7 @@ impl TimelineEvent {
             replaces,
             delta: None,
             past: None,
+            seam: None,
         }
     }
 
@@ -81,6 +85,7 @@ impl TimelineEvent {
             replaces: row.replaces,
             delta: row.delta,
             past: row.past,
+            seam: row.seam,
         }))
     }
 
@@ -93,6 +98,17 @@ impl TimelineEvent {
     /// Notes the position that the commit got. The first call counts.
     pub fn set_at(&self, at: Position) {
         self.at.get_or_init(|| at);
+    }
+
+    /// The history between this event and the one at the place below, if there can be any.
+    pub fn gap(&self) -> Option<Stretch> {
+        self.seam?;
+        Stretch::before(self.pos).filter(|stretch| stretch.next_pos() != FIRST_POS)
+    }
+
+    /// The place of what comes before this event.
+    pub fn place_before(&self) -> i64 {
+        self.gap().map_or(self.pos.saturating_sub(1), Stretch::top)
     }
 
     /// May it ever be shown to a client?

@@ -231,23 +231,14 @@ impl FromStr for SyncToken {
 pub enum PageToken {
     /// The gap right after the event at this place. A page backward from it begins with that
     /// event, a page forward with the next one; so the end of a page backward that ended with the
-    /// event at `pos` is `Gap(pos − 1)`, of a page forward `Gap(pos)`. Text: `t` and the number.
+    /// event at `pos` is `Gap(pos − 1)` (or the top of what came before that event, where history
+    /// is missing there), of a page forward `Gap(pos)`. Text: `t` and the number.
     Gap(i64),
     /// The gap after the last event of the room at this moment.
     Moment(SyncToken),
 }
 
 impl PageToken {
-    /// The gap before the event at `pos`.
-    pub fn before(pos: i64) -> Self {
-        Self::Gap(pos.saturating_sub(1))
-    }
-
-    /// The gap after the event at `pos`.
-    pub fn after(pos: i64) -> Self {
-        Self::Gap(pos)
-    }
-
     /// The gap's place in a room: the `pos` of the event before it.
     ///
     /// `None` when a moment lies before the room's cached events; the caller then reads which the

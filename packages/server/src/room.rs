@@ -66,6 +66,7 @@ mod told;
 mod typing;
 mod view;
 mod visible;
+mod walk;
 
 pub use self::{
     alias::AliasTarget,

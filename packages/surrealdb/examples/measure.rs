@@ -154,6 +154,7 @@ fn message(room: i64, pos: i64) -> Outcome<Plan> {
             delta: None,
             extremities: vec![event_id.clone()],
             past: None,
+            seam: None,
             json: "x".repeat(1000),
         },
         at,

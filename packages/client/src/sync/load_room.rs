@@ -54,6 +54,7 @@ pub(crate) async fn load_room(
     let rows: Vec<StateRow> = store.range(KeyRange::prefix(&key![no])).await?;
     let reached = rows.iter().map(|row| row.pos.max(row.since)).max();
     let mut snapshot = RoomSnapshot::empty(no, room.room_id, room.version);
+    snapshot.entered = room.entered;
     let mut events = HashMap::new();
     for row in read_newest(store, no, reached.unwrap_or(0)).await? {
         snapshot.head = row.pos;

@@ -23,6 +23,7 @@ use matryx_entity::{
     room_no::RoomNo,
     room_snapshot::{RoomSnapshot, SlotChange, membership_of},
     state::{StateGroup, StateRow},
+    stretch::FIRST_POS,
     timeline::TimelineEvent,
 };
 use matryx_surrealdb::{Plan, Store, StoreConfig};
@@ -168,6 +169,7 @@ impl World {
             no,
             room_id: room_id.clone(),
             version: RoomVersionId::V11,
+            entered: FIRST_POS,
         });
         plan.create(&RoomPointer {
             room_id: room_id.clone(),
@@ -318,6 +320,7 @@ impl World {
             replaces,
             delta: None,
             past: None,
+            seam: None,
         })
     }
 
@@ -431,6 +434,7 @@ fn row(room: RoomNo, event: &TimelineEvent, extremities: Vec<ruma::OwnedEventId>
         delta: event.delta.clone(),
         extremities,
         past: None,
+        seam: None,
         json: event.pdu.json().to_string(),
     }
 }

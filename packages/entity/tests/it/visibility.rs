@@ -219,6 +219,7 @@ fn rejected_and_soft_failed_events_are_for_nobody() {
         replaces: None,
         delta: None,
         past: None,
+        seam: None,
     };
     let bob = user("bob");
     for (rejected, soft_failed, seen) in [

@@ -209,6 +209,7 @@ impl World {
             replaces: None,
             delta: None,
             past: None,
+            seam: None,
         });
         let changes = event
             .pdu

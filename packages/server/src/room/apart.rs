@@ -14,6 +14,7 @@ use matryx_entity::{
     resolve::StateSet,
     room_snapshot::SlotChange,
     state::{StateGroup, StateRow},
+    stretch::{Seam, Stretch},
     timeline::TimelineEvent,
 };
 use ruma::{
@@ -40,8 +41,9 @@ pub(super) struct Standing {
     pub(super) soft_failed: bool,
     /// It was learnt of before, without a place in the timeline.
     pub(super) was_aside: bool,
-    /// It starts the room anew for this server: what was there before is not on a par with it.
-    pub(super) starts_anew: bool,
+    /// What came right before it is not all here. If this server enters with it, what was there
+    /// before is not on a par with it.
+    pub(super) seam: Option<Seam>,
 }
 
 /// A group that was written, or one that says the same already.
@@ -129,7 +131,7 @@ impl Draft<'_> {
             after.insert(slot, event_id.clone());
         }
         let group = self.write_group(2 * pos, &after, standing.near.as_ref());
-        let extremities = if standing.starts_anew {
+        let extremities = if standing.seam == Some(Seam::Entry) {
             vec![event_id.clone()]
         } else {
             self.extremities_after(&pdu, standing.soft_failed)
@@ -154,6 +156,7 @@ impl Draft<'_> {
             .map(|event| event.pos);
         let mut event = TimelineEvent::new(pdu, pos, group.number, replaces);
         event.soft_failed = standing.soft_failed;
+        event.seam = standing.seam;
         event.head_group = head_group.filter(|head_group| *head_group != group.number);
         let delta: Vec<StateChange> = held.iter().map(|slot| slot.change(pos)).collect();
         let is_plain = match delta.as_slice() {
@@ -283,7 +286,7 @@ impl Draft<'_> {
                 difference.is_empty()
                     || near.chain.length < StateGroup::longest_chain(set.len())
                         && near.group < number
-                        && !is_aside(near.chain.base / 2)
+                        && is_one_range(near.chain.base, number)
             });
         let (prev, chain, difference) = match near {
             Some((near, difference)) if difference.is_empty() => {
@@ -419,4 +422,11 @@ impl Draft<'_> {
             was_aside: false,
         });
     }
+}
+
+/// Do the state groups of two numbers belong to places of the same stretch, with no other between
+/// them?
+fn is_one_range(base: i64, number: i64) -> bool {
+    let (base, place) = (base.div_euclid(2), number.div_euclid(2));
+    !is_aside(base) && Stretch::of(base) == Stretch::of(place)
 }

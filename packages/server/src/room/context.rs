@@ -13,8 +13,9 @@ use ruma::{
 
 use super::{
     RoomError, Rooms,
-    messages::{Way, page_size, senders},
+    messages::{page_size, senders},
     state_at::Slots,
+    walk::Way,
 };
 use crate::caller::Requester;
 
@@ -68,12 +69,12 @@ impl Rooms {
         let limit = page_size(limit).min(MAX_CONTEXT);
         let way = Way {
             direction: Direction::Backward,
-            from: event.pos - 1,
+            from: event.place_before(),
             to: None,
             floor: self.floor(room).await?,
             limit: limit / 2,
         };
-        let before = self.walk_back(&view, way, filter).await?;
+        let before = self.walk(&view, way, filter).await?;
         let way = Way {
             direction: Direction::Forward,
             from: event.pos,

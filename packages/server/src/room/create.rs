@@ -7,6 +7,7 @@ use matryx_entity::{
     room::{Alias, PublishedRoom, Room, RoomPointer},
     room_snapshot::RoomSnapshot,
     room_versions,
+    stretch::FIRST_POS,
 };
 use matryx_surrealdb::StoreError;
 use ruma::{
@@ -142,6 +143,7 @@ impl Rooms {
             no,
             room_id: room_id.clone(),
             version,
+            entered: FIRST_POS,
         });
         draft.plan.create(&RoomPointer {
             room_id: room_id.clone(),

@@ -269,7 +269,10 @@ impl Rooms {
             near: before.near,
             soft_failed: matches!(judged, Judged::SoftFailed(_)),
             was_aside,
-            starts_anew: false,
+            seam: match state_before {
+                Some(_) => self.leap_before(&snapshot, pdu).await?,
+                None => None,
+            },
         };
         let event = draft.append_apart(Arc::clone(pdu), standing).await?;
         if matches!(judged, Judged::Accepted) {

@@ -8,7 +8,10 @@
 use std::{collections::HashSet, sync::Arc};
 
 use matryx_entity::{
-    filter_match, room_snapshot::RoomSnapshot, timeline::TimelineEvent, token::PageToken,
+    room_snapshot::RoomSnapshot,
+    stretch::{FIRST_POS, Stretch},
+    timeline::TimelineEvent,
+    token::PageToken,
 };
 use ruma::{
     RoomId, UInt,
@@ -17,12 +20,7 @@ use ruma::{
     serde::Raw,
 };
 
-use super::{
-    RoomError, Rooms,
-    steps::Steps,
-    timeline::FIRST_POS,
-    view::{Moment, View},
-};
+use super::{RoomError, Rooms, view::Moment, walk::Way};
 use crate::caller::Requester;
 
 /// The most events of a page.
@@ -54,28 +52,6 @@ pub struct Page {
     pub chunk: Vec<Raw<AnyTimelineEvent>>,
     /// The senders' member events, for a filter that loads members lazily.
     pub state: Vec<Raw<AnyStateEvent>>,
-}
-
-/// Events that were walked over and are shown.
-#[derive(Debug, Default)]
-pub(super) struct Walk {
-    /// In the order of the walk.
-    pub(super) events: Vec<Arc<TimelineEvent>>,
-    /// The gap at which it stopped; see [`PageToken::Gap`].
-    pub(super) gap: i64,
-    /// Is there nothing more to see beyond?
-    pub(super) exhausted: bool,
-}
-
-/// Where a walk goes: from a gap, at most to another one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    pub(super) direction: Direction,
-    pub(super) from: i64,
-    pub(super) to: Option<i64>,
-    /// The lowest place of the room.
-    pub(super) floor: i64,
-    pub(super) limit: usize,
 }
 
 impl Rooms {
@@ -111,10 +87,7 @@ impl Rooms {
             floor,
             limit: page_size(request.limit),
         };
-        let walk = match way.direction {
-            Direction::Backward => self.walk_back(&view, way, request.filter).await?,
-            Direction::Forward => self.walk(&view, way, request.filter).await?,
-        };
+        let walk = self.walk(&view, way, request.filter).await?;
         let state = match walk.events.first() {
             Some(first) if !request.filter.lazy_load_options.is_disabled() => {
                 let senders = senders(&walk.events);
@@ -132,48 +105,6 @@ impl Rooms {
                 .render(&view, reader.device_id.as_deref(), &walk.events)
                 .await?,
             state: self.render_state(&state),
-        })
-    }
-
-    /// Walks over a timeline and gathers what the reader is shown.
-    pub(super) async fn walk(
-        &self,
-        view: &View,
-        way: Way,
-        filter: &RoomEventFilter,
-    ) -> Result<Walk, RoomError> {
-        let viewer = view.viewer();
-        let visible = view.visible();
-        let mut steps = Steps::new(way, view.room.head);
-        let mut events = Vec::with_capacity(way.limit.min(64));
-        while events.len() < way.limit {
-            let Some((low, high)) = steps.next(&visible, way.limit - events.len()) else {
-                break;
-            };
-            let mut found = self.events(&view.room, low, high).await?;
-            if way.direction == Direction::Backward {
-                found.reverse();
-            }
-            for event in found {
-                if events.len() == way.limit {
-                    break;
-                }
-                steps.pass(event.pos);
-                if viewer.sees(&event)
-                    && view.wants(&event)
-                    && filter_match::passes_event(filter, &event)
-                {
-                    events.push(event);
-                }
-            }
-            if events.len() < way.limit {
-                steps.pass_range();
-            }
-        }
-        Ok(Walk {
-            events,
-            gap: steps.gap,
-            exhausted: steps.exhausted,
         })
     }
 
@@ -201,7 +132,13 @@ impl Rooms {
         token: &str,
         latest: Moment,
     ) -> Result<Moment, RoomError> {
-        let gap = self.gap(room, token).await?.min(room.head);
+        let mut gap = self.gap(room, token).await?.min(room.head);
+        if let Some(stretch) = Stretch::of_gap(gap)
+            && self.event_at(room, gap).await?.is_none()
+        {
+            // What was there before is not known here; what came next knows its state.
+            gap = stretch.next_pos();
+        }
         Ok(match latest {
             Moment::Now if gap == room.head => Moment::Now,
             Moment::Now => Moment::After(gap),

@@ -379,6 +379,7 @@ pub(super) fn event_row(
         delta: event.delta.clone(),
         extremities: extremities.to_vec(),
         past: event.past.clone(),
+        seam: event.seam,
         json: pdu.json().to_string(),
     }
 }

@@ -26,7 +26,7 @@ use ruma::{
 };
 
 use super::{
-    RoomError, Rooms, in_flight,
+    Bottom, RoomError, Rooms, in_flight,
     incoming::NotJudged,
     pipeline::{Draft, event_row},
     queue::Head,
@@ -68,16 +68,15 @@ struct Placing<'a> {
 }
 
 impl Rooms {
-    /// Puts events below all others of a room, the newest first; `floor` is the lowest place so
-    /// far, and `missing` what is known to be before it. Those that have a place are left out.
-    /// Whether there was anything to be placed.
+    /// Puts events below all others of a stretch of history, the newest first, as far as it has
+    /// places. Those that have a place are left out. Whether there was anything to be placed.
     ///
     /// # Errors
     /// The room can't be read or written to, or its history has moved on meanwhile.
     pub async fn place_history(
         &self,
         room: RoomNo,
-        (floor, missing): (i64, &[OwnedEventId]),
+        bottom: &Bottom,
         history: Vec<Historic>,
     ) -> Result<bool, RoomError> {
         let turn = self.turn(room).await?;
@@ -85,7 +84,7 @@ impl Rooms {
             return Err(RoomError::Busy);
         };
         if !in_flight::succeeded(head.outcome.clone()).await
-            || self.floor(&head.snapshot).await? != floor
+            || self.lowest(&head.snapshot, bottom.stretch).await? != bottom.lowest
         {
             return Err(RoomError::Busy);
         }
@@ -103,7 +102,11 @@ impl Rooms {
             let place = places.get(historic.event.event_id());
             place.is_none_or(|place| is_aside(place.pos) && place.room == room)
         };
-        let history: Vec<Historic> = history.into_iter().filter(is_new).collect();
+        let highest = bottom.stretch.top();
+        let top = bottom.lowest.map_or(highest, |lowest| lowest - 1);
+        let free = bottom.stretch.places() - (highest - top);
+        let free = usize::try_from(free).unwrap_or_default();
+        let history: Vec<Historic> = history.into_iter().filter(is_new).take(free).collect();
         if history.is_empty() {
             return Ok(false);
         }
@@ -111,9 +114,9 @@ impl Rooms {
             .iter()
             .map(|historic| historic.event.to_pdu())
             .collect();
-        let missing = self.missing_below(&head.snapshot, missing, &pdus).await?;
+        let missing = self.missing_below(&head.snapshot, &bottom.missing, &pdus);
+        let missing = missing.await?;
         let mut placing = Placing::new(self, head, &pdus);
-        let top = floor.min(0) - 1;
         let of_places: Vec<(i64, Historic)> = (0..).map(|nth| top - nth).zip(history).collect();
         // The oldest first: each stands on those before it.
         for (pos, historic) in of_places.into_iter().rev() {

@@ -3,10 +3,12 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use matryx_entity::{event::is_aside, room_snapshot::RoomSnapshot, timeline::TimelineEvent};
+use matryx_entity::{
+    event::is_aside, room_snapshot::RoomSnapshot, stretch::FIRST_POS, timeline::TimelineEvent,
+};
 use ruma::{OwnedUserId, events::StateEventType};
 
-use super::{RoomError, Rooms, timeline::FIRST_POS, view::Moment};
+use super::{RoomError, Rooms, view::Moment};
 
 /// Which slots of a state are wanted.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 
 use ruma::api::Direction;
 
-use super::{messages::Way, visible::Visible};
+use super::{visible::Visible, walk::Way};
 
 /// The most places that one walk looks at: for each event that it may gather, and at least.
 const LOOKS_PER_EVENT: usize = 10;

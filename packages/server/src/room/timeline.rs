@@ -6,7 +6,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use matryx_entity::{
-    event::EventRow, key, room_snapshot::RoomSnapshot, stored::Key, timeline::TimelineEvent,
+    event::EventRow,
+    key,
+    room_snapshot::RoomSnapshot,
+    stored::Key,
+    stretch::{FIRST_POS, Stretch},
+    timeline::TimelineEvent,
 };
 use ruma::{EventId, OwnedEventId, events::StateEventType};
 
@@ -14,13 +19,6 @@ use super::{RoomError, Rooms};
 
 /// How many places one round of [`Rooms::last_where`] looks at.
 const PROBES: i64 = 32;
-
-/// Where a room's timeline begins on this server. History that is fetched later from other servers
-/// lies below, at −1, −2 …; there is no place 0.
-pub(super) const FIRST_POS: i64 = 1;
-
-/// More history than any room has.
-const MAX_HISTORY: i64 = 1 << 32;
 
 impl Rooms {
     /// The events from `low` to `high`, both included, oldest first. At most one query.
@@ -112,17 +110,29 @@ impl Rooms {
             .collect()
     }
 
-    /// The lowest place that has an event. Nothing is read for a room that began here.
+    /// The lowest place that has an event, not counting what came before events with a seam.
+    /// Nothing is read for a room that began here.
     pub(super) async fn floor(&self, room: &RoomSnapshot) -> Result<i64, RoomError> {
+        let lowest = self.lowest(room, Stretch::FIRST).await?;
+        Ok(lowest.unwrap_or(FIRST_POS))
+    }
+
+    /// The lowest place of a stretch of history, if there is any event in it.
+    pub(super) async fn lowest(
+        &self,
+        room: &RoomSnapshot,
+        stretch: Stretch,
+    ) -> Result<Option<i64>, RoomError> {
         let create = room.get(&StateEventType::RoomCreate, "");
-        if create.is_some_and(|create| create.pos == FIRST_POS)
-            || self.event_at(room, -1).await?.is_none()
-        {
-            return Ok(FIRST_POS);
+        let is_whole = create.is_some_and(|create| create.pos == FIRST_POS);
+        let top = stretch.top();
+        if is_whole && stretch == Stretch::FIRST || self.event_at(room, top).await?.is_none() {
+            return Ok(None);
         }
-        let below = |nth: i64| -nth;
-        let fetched = self.last_where(room, (1, MAX_HISTORY), below, |_| true);
-        Ok(fetched.await?.map_or(FIRST_POS, below))
+        let below = |nth: i64| top - nth;
+        let last = stretch.places() - 1;
+        let fetched = self.last_where(room, (0, last), below, |_| true);
+        Ok(fetched.await?.map(below))
     }
 
     /// The last place from `floor` on whose event `holds`, where it holds up to some place and not

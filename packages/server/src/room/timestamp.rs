@@ -8,7 +8,7 @@ use ruma::{
     events::StateEventType,
 };
 
-use super::{RoomError, Rooms, messages::Way, serving::is_history, view::View};
+use super::{RoomError, Rooms, serving::is_history, view::View, walk::Way};
 use crate::caller::Requester;
 
 /// How many events around the moment are looked at. Events stand in the order of their arrival,
@@ -42,9 +42,9 @@ impl Rooms {
         let view = self.view(room_id, &reader.user_id).await?;
         view.moment()?;
         let found = self.event_near_here(&view, ts, direction).await?;
-        // The room is older than what is here of it: others may know a closer event.
-        let is_far = found.as_ref().is_none_or(|(_, is_first)| *is_first);
-        if is_far && view.is_joined() && began_elsewhere(&view.room) {
+        // It is older than what is here of the room, or in a gap: others may know a closer event.
+        let is_torn = found.as_ref().is_none_or(|(_, is_torn)| *is_torn);
+        if is_torn && view.is_joined() && began_elsewhere(&view.room) {
             let elsewhere = self.event_near_elsewhere(&view.room, ts, direction).await;
             let elsewhere = elsewhere.filter(|(_, found)| is_on_side(*found, ts, direction));
             let here = found.as_ref().map(|((_, found), _)| *found);
@@ -60,7 +60,7 @@ impl Rooms {
         Ok(found)
     }
 
-    /// What is here, and whether nothing here is on the other side of the moment.
+    /// What is here, and whether history is missing at the moment.
     async fn event_near_here(
         &self,
         view: &View,
@@ -76,14 +76,25 @@ impl Rooms {
             floor,
             limit: NEIGHBORS,
         };
-        let walk = self.walk(view, way, &RoomEventFilter::default()).await?;
+        let filter = RoomEventFilter::default();
+        let walk = self.walk_here(view, way, &filter).await?;
         let found = walk
             .events
             .iter()
             .map(|event| (event.pdu.event_id(), event.pdu.origin_server_ts()))
             .find(|(_, found)| is_on_side(*found, ts, direction))
             .map(|(event_id, found)| (event_id.to_owned(), found));
-        Ok(found.map(|found| (found, before.is_none())))
+        let is_torn = match before {
+            Some(before) => self.has_gap_after(&view.room, before).await?,
+            None => true,
+        };
+        Ok(found.map(|found| (found, is_torn)))
+    }
+
+    /// May there be more events after the one at a place than are here?
+    async fn has_gap_after(&self, room: &RoomSnapshot, pos: i64) -> Result<bool, RoomError> {
+        let next = self.event_at(room, pos + 1).await?;
+        Ok(next.is_some_and(|event| event.gap().is_some()))
     }
 
     /// The same for a server that is in the room. It looks at most [`MAX_WINDOWS`] times as far.

@@ -6,7 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use matryx_entity::{
-    pdu::Pdu, resolve::StateSet, room_snapshot::RoomSnapshot, timeline::TimelineEvent,
+    pdu::Pdu, resolve::StateSet, room_snapshot::RoomSnapshot, stretch::Seam,
+    timeline::TimelineEvent,
 };
 use ruma::{
     OwnedEventId, UserId,
@@ -16,8 +17,8 @@ use serde::Deserialize;
 
 use super::{
     RoomError, Rooms,
+    history::NEAR_SEAM,
     states::{current_set, slot_of},
-    timeline::FIRST_POS,
 };
 
 /// How many events one query fetches by id.
@@ -60,6 +61,20 @@ impl Rooms {
             );
         }
         Ok(unknown)
+    }
+
+    /// Those of some events that have a place in the room's timeline. One query.
+    ///
+    /// # Errors
+    /// The room can't be read.
+    pub async fn placed(
+        &self,
+        room: &RoomSnapshot,
+        ids: &[OwnedEventId],
+    ) -> Result<HashSet<OwnedEventId>, RoomError> {
+        let places = self.store().event_places(ids).await?.into_iter().flatten();
+        let placed = places.filter(|place| place.room == room.no && !place.is_aside());
+        Ok(placed.map(|place| place.event_id).collect())
     }
 
     /// Those of some events after which the state is not known here: an event that refers to one
@@ -157,13 +172,30 @@ impl Rooms {
         is_removed.then(|| current_set(room))
     }
 
-    /// How deep the oldest event is from which on this server has followed the room.
+    /// How deep the event is from which on this server has followed the room without having left
+    /// it.
     ///
     /// # Errors
     /// The room can't be read.
     pub async fn first_depth(&self, room: &RoomSnapshot) -> Result<u64, RoomError> {
-        let first = self.event_at(room, FIRST_POS).await?;
+        let first = self.event_at(room, room.entered).await?;
         Ok(first.map_or(0, |event| event.pdu.depth()))
+    }
+
+    /// Is an event that stands on a told state the first after what is stepped over? What is before
+    /// this server came is history, and one gap has its seam at the first event above it.
+    pub(super) async fn leap_before(
+        &self,
+        room: &RoomSnapshot,
+        pdu: &Pdu,
+    ) -> Result<Option<Seam>, RoomError> {
+        let near = room.head - NEAR_SEAM;
+        let mut recent = room.recent.iter();
+        if recent.any(|event| event.pos > near && event.seam.is_some()) {
+            return Ok(None);
+        }
+        let is_history = pdu.depth() <= self.first_depth(room).await?;
+        Ok((!is_history).then_some(Seam::Leap))
     }
 
     /// Does a state say which room it is of?

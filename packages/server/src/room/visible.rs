@@ -4,10 +4,10 @@
 //! is visible or nothing is. A page skips the latter without reading them. This only saves work:
 //! each event that is read is judged by [`matryx_entity::visibility`] all the same.
 
-use matryx_entity::{member::Member, room_snapshot::RoomSnapshot, visibility::Surroundings};
+use matryx_entity::{
+    member::Member, room_snapshot::RoomSnapshot, stretch::FIRST_POS, visibility::Surroundings,
+};
 use ruma::events::room::member::MembershipState;
-
-use super::timeline::FIRST_POS;
 
 /// Stretches of a timeline, sorted and apart from each other; both ends belong to them.
 #[derive(Clone, Debug, PartialEq, Eq)]

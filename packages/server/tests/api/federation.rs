@@ -32,6 +32,7 @@ mod rotation;
 mod sender;
 mod sharing;
 mod stranger;
+mod stretches;
 mod third_party;
 mod to_device;
 mod together;

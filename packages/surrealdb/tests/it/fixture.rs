@@ -7,6 +7,7 @@ use matryx_entity::{
     position::Position,
     room::{Alias, Room, RoomPointer},
     room_no::RoomNo,
+    stretch::FIRST_POS,
 };
 use matryx_surrealdb::Plan;
 use ruma::{
@@ -34,6 +35,7 @@ pub(crate) fn room(no: i64) -> Room {
         no: RoomNo(no),
         room_id: room_id(no),
         version: RoomVersionId::V12,
+        entered: FIRST_POS,
     }
 }
 
@@ -65,6 +67,7 @@ pub(crate) fn event(room: i64, pos: i64) -> EventRow {
         delta: None,
         extremities: vec![event_id(room, pos)],
         past: None,
+        seam: None,
         json: format!(r#"{{"body":"message {pos}"}}"#),
     }
 }

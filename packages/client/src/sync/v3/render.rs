@@ -74,7 +74,7 @@ impl View<'_> {
     pub(super) fn after_newest(&self, room: &RoomSnapshot) -> String {
         let mut recent = room.recent.iter().rev();
         let newest = recent.find(|event| self.now.covers(event.at()));
-        PageToken::after(newest.map_or(room.head, |event| event.pos)).to_string()
+        PageToken::Gap(newest.map_or(room.head, |event| event.pos)).to_string()
     }
 
     fn render_event<T>(

@@ -55,8 +55,8 @@ impl Found {
     pub(super) fn prev_batch(&self) -> String {
         self.events
             .first()
-            .map_or(PageToken::after(self.last), |event| {
-                PageToken::before(event.pos)
+            .map_or(PageToken::Gap(self.last), |event| {
+                PageToken::Gap(event.place_before())
             })
             .to_string()
     }
@@ -85,6 +85,7 @@ impl View<'_> {
             limit: self.request.timeline_limit(),
             found: Found::default(),
             more: false,
+            is_cut: false,
             reached: false,
             oldest: room.head + 1,
         };
@@ -115,8 +116,10 @@ struct Walk<'a> {
     limit: usize,
     /// Newest first while walking.
     found: Found,
-    /// There is an event too many.
+    /// There is an event too many, or history may be missing before the oldest one.
     more: bool,
+    /// What is older is on the other side of a gap, which a client has to ask for first.
+    is_cut: bool,
     /// An event from before the stretch was seen.
     reached: bool,
     /// The oldest place that was looked at.
@@ -144,13 +147,13 @@ impl Walk<'_> {
         let wanted = (self.is_own_membership(event) || self.viewer.sees(event))
             && !self.view.ignores(event)
             && passes_event(&self.view.filter().room.timeline, event);
-        if !wanted {
-            return;
-        }
-        if self.found.events.len() < self.limit {
+        if wanted && !self.is_cut && self.found.events.len() < self.limit {
             self.found.events.push(Arc::clone(event));
-        } else {
+        } else if wanted {
             self.more = true;
+        }
+        if event.gap().is_some() {
+            (self.is_cut, self.more) = (true, true);
         }
     }
 

@@ -1,10 +1,10 @@
-//! The history of a room from before this server came to it.
+//! The history of a room that this server did not follow.
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#backfilling-and-retrieving-missing-events)
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use matryx_client::outbound::Limits;
-use matryx_entity::{room_snapshot::RoomSnapshot, verify::Verified};
+use matryx_entity::{room_snapshot::RoomSnapshot, stretch::Stretch, verify::Verified};
 use ruma::{OwnedEventId, ServerName, UInt, api::federation::backfill::get_backfill::v1::Request};
 use tokio::time::{Duration, Instant};
 
@@ -28,12 +28,13 @@ const LIMITS: Limits = Limits {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Fetch {
-    /// Fetches a piece of a room's history, if there is any that is not here, and puts it in place.
+    /// Fetches a piece of a stretch of a room's history, if there is any that is not here, and puts
+    /// it in place.
     ///
     /// # Errors
     /// Nobody has, or gives, more of it.
-    pub async fn history(&self, room: &RoomSnapshot) -> Result<(), FetchError> {
-        let bottom = self.rooms.bottom(room).await?;
+    pub async fn history(&self, room: &RoomSnapshot, stretch: Stretch) -> Result<(), FetchError> {
+        let bottom = self.rooms.bottom(room, stretch).await?;
         if bottom.missing.is_empty() {
             return Ok(());
         }
@@ -64,7 +65,14 @@ impl Fetch {
         let request = Request::new(room.room_id.clone(), named, UInt::from(PER_ANSWER));
         let answer = self.federation.send_with(server, request, LIMITS).await?;
         let most = usize::try_from(PER_ANSWER).unwrap_or(usize::MAX);
-        let found = self.believed(room, &answer.pdus, most).await;
+        let mut found = self.believed(room, &answer.pdus, most).await;
+        // What is here already, and all before it, has its place.
+        let ids: Vec<_> = found
+            .iter()
+            .map(|event| event.event_id().to_owned())
+            .collect();
+        let placed = self.rooms.placed(room, &ids).await?;
+        found.retain(|event| !placed.contains(event.event_id()));
         let found = self.with_authority(room, server, found).await?;
         let mut history = newest_first(&bottom.missing, found);
         let ends = loop {
@@ -86,12 +94,8 @@ impl Fetch {
             told: told.remove(event.event_id()),
             event,
         });
-        let at = (bottom.floor, &*bottom.missing);
-        let placed = self
-            .rooms
-            .place_history(room.no, at, history.collect())
-            .await?;
-        Ok(placed)
+        let placed = self.rooms.place_history(room.no, bottom, history.collect());
+        Ok(placed.await?)
     }
 
     /// Those events whose authority is known, or can be had. Those that are of a state are kept, so

@@ -7,9 +7,11 @@ use matryx_entity::{
     auth::{self, AuthError},
     pdu::Pdu,
     resolve::StateSet,
+    room::Room,
     room_no::RoomNo,
     room_snapshot::RoomSnapshot,
     room_versions,
+    stretch::Seam,
     verify::Verified,
 };
 use matryx_surrealdb::StoreError;
@@ -85,9 +87,15 @@ impl Rooms {
             near: None,
             soft_failed: false,
             was_aside: known.is_some(),
-            starts_anew: true,
+            seam: Some(Seam::Entry),
         };
-        draft.append_apart(join.to_pdu(), standing).await?;
+        let event = draft.append_apart(join.to_pdu(), standing).await?;
+        draft.plan.put(&Room {
+            no: room,
+            room_id: draft.head.snapshot.room_id.clone(),
+            version: draft.head.snapshot.version.clone(),
+            entered: event.pos,
+        });
         let landing = draft.take_off();
         draft.commit(turn, landing).await?;
         Ok(())

@@ -10,6 +10,7 @@ use matryx_entity::{
     position::Position,
     room::{Room, RoomPointer},
     room_no::RoomNo,
+    stretch::FIRST_POS,
 };
 use matryx_surrealdb::{Plan, StoreError};
 use ruma::{
@@ -57,6 +58,7 @@ impl Rooms {
                 no,
                 room_id: room_id.to_owned(),
                 version: version.clone(),
+                entered: FIRST_POS,
             });
             plan.create(&RoomPointer {
                 room_id: room_id.to_owned(),

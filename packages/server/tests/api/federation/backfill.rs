@@ -8,16 +8,16 @@ use super::{pair::Peer, stranger::Visit};
 use crate::support::{TestUser, encode};
 
 /// Alice's server and a room of hers, bob's server.
-struct Two {
-    here: Peer,
-    there: Peer,
-    alice: TestUser,
-    bob: TestUser,
-    room: String,
+pub(super) struct Two {
+    pub(super) here: Peer,
+    pub(super) there: Peer,
+    pub(super) alice: TestUser,
+    pub(super) bob: TestUser,
+    pub(super) room: String,
 }
 
 impl Two {
-    async fn new(version: &str) -> Self {
+    pub(super) async fn new(version: &str) -> Self {
         let (here, there) = tokio::join!(
             Peer::start(),
             Peer::start_at("localhost", |builder| builder)
@@ -35,11 +35,11 @@ impl Two {
         }
     }
 
-    async fn bob_joins(&self) {
+    pub(super) async fn bob_joins(&self) {
         join(&self.bob, &self.room, self.here.name.as_str()).await;
     }
 
-    async fn set(&self, kind: &str, content: &Value) {
+    pub(super) async fn set(&self, kind: &str, content: &Value) {
         let path = format!(
             "/_matrix/client/v3/rooms/{}/state/{kind}/",
             encode(&self.room)
@@ -48,14 +48,20 @@ impl Two {
     }
 }
 
-async fn join(user: &TestUser, room: &str, via: &str) {
+pub(super) async fn join(user: &TestUser, room: &str, via: &str) {
     let path = format!("/_matrix/client/v3/join/{}", encode(room));
     let request = user.post(&path).query("via", via).json(&json!({}));
     request.send().await.ok();
 }
 
 /// One page.
-async fn page(user: &TestUser, room: &str, dir: &str, from: Option<&str>, limit: u32) -> Value {
+pub(super) async fn page(
+    user: &TestUser,
+    room: &str,
+    dir: &str,
+    from: Option<&str>,
+    limit: u32,
+) -> Value {
     let path = format!("/_matrix/client/v3/rooms/{}/messages", encode(room));
     let request = user.get(&path).query("dir", dir);
     let request = request.query("limit", limit.to_string());
@@ -67,7 +73,7 @@ async fn page(user: &TestUser, room: &str, dir: &str, from: Option<&str>, limit:
 }
 
 /// All pages, from one end of the room to the other.
-async fn pages(user: &TestUser, room: &str, dir: &str, limit: u32) -> Vec<Value> {
+pub(super) async fn pages(user: &TestUser, room: &str, dir: &str, limit: u32) -> Vec<Value> {
     let mut events = Vec::new();
     let mut from: Option<String> = None;
     for _ in 0..50 {
@@ -81,13 +87,13 @@ async fn pages(user: &TestUser, room: &str, dir: &str, limit: u32) -> Vec<Value>
     panic!("the pages have no end");
 }
 
-fn ids(events: &[Value]) -> Vec<&str> {
+pub(super) fn ids(events: &[Value]) -> Vec<&str> {
     let ids = events.iter();
     ids.map(|event| event["event_id"].as_str().unwrap())
         .collect()
 }
 
-fn bodies(events: &[Value]) -> Vec<&str> {
+pub(super) fn bodies(events: &[Value]) -> Vec<&str> {
     let bodies = events.iter();
     bodies
         .filter_map(|event| event["content"]["body"].as_str())
