@@ -18,6 +18,7 @@ pub mod device_activity;
 pub mod device_keys;
 pub mod device_list;
 pub mod device_lists;
+pub mod early_redaction;
 pub mod erasure;
 pub mod event;
 pub mod fallback_key;

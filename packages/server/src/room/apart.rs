@@ -157,6 +157,7 @@ impl Draft<'_> {
         let mut event = TimelineEvent::new(pdu, pos, group.number, replaces);
         event.soft_failed = standing.soft_failed;
         event.seam = standing.seam;
+        self.redact_late(&mut event).await?;
         event.head_group = head_group.filter(|head_group| *head_group != group.number);
         let delta: Vec<StateChange> = held.iter().map(|slot| slot.change(pos)).collect();
         let is_plain = match delta.as_slice() {

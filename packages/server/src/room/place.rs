@@ -186,7 +186,8 @@ impl<'a> Placing<'a> {
         placed.rejected = !allowed;
         if allowed {
             self.change(&mut after.around, &placed);
-            self.redact(&placed)?;
+            self.redact(&placed).await?;
+            self.draft.redact_late(&mut placed).await?;
         }
         placed.past = Some(Box::new(past(&before.around, &after.around)));
         if placed.rejected {
@@ -323,9 +324,20 @@ impl<'a> Placing<'a> {
         Ok(found.first().map(|event| event.pos))
     }
 
-    /// Takes the content of the event of this history that another one redacts.
-    fn redact(&mut self, redaction: &TimelineEvent) -> Result<(), RoomError> {
+    /// Takes the content of the event that another one redacts, in this history or elsewhere.
+    async fn redact(&mut self, redaction: &TimelineEvent) -> Result<(), RoomError> {
         if *redaction.pdu.kind() != TimelineEventType::RoomRedaction {
+            return Ok(());
+        }
+        let in_history = redaction.pdu.redacts().is_some_and(|id| {
+            let mut placed = self.placed.iter();
+            placed.any(|event| event.pdu.event_id() == id)
+        });
+        if !in_history {
+            let (pdu, pos) = (&redaction.pdu, redaction.pos);
+            if let Some(redacted) = self.draft.redact_target(pdu, pos).await? {
+                self.draft.write_redacted(redacted);
+            }
             return Ok(());
         }
         let (room, rules) = (&self.room, room_versions::rules(&self.room.version)?);

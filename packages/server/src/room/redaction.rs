@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use matryx_client::sync::Attachment;
 use matryx_entity::{
-    event::{EventPointer, EventRow, aside_place},
+    early_redaction::EarlyRedaction,
+    event::{EventPointer, EventRow, aside_place, is_aside},
     key,
     log::LogEntry,
     pdu::Pdu,
@@ -13,9 +14,13 @@ use matryx_entity::{
     room_versions,
     timeline::TimelineEvent,
 };
+use matryx_surrealdb::KeyRange;
 use ruma::{EventId, events::TimelineEventType};
 
 use super::{RoomError, Rooms, pipeline::Draft};
+
+/// How many redactions of an event that comes after them are looked at.
+const MAX_EARLY: usize = 1_000;
 
 /// The target of a redaction that takes effect, in its redacted form.
 pub(super) struct Redacted {
@@ -45,11 +50,11 @@ impl Rooms {
 }
 
 impl Draft<'_> {
-    /// What a redaction takes the content of. `None` for any other event, for a target that is
-    /// unknown, in another room or redacted already, and for a redaction that its sender may not
-    /// make.
+    /// What a redaction takes the content of. `None` for any other event, for a target in another
+    /// room or redacted already, and for a redaction that its sender may not make. Of a target that
+    /// has no place yet it is remembered.
     pub(super) async fn redact_target(
-        &self,
+        &mut self,
         pdu: &Pdu,
         pos: i64,
     ) -> Result<Option<Redacted>, RoomError> {
@@ -60,10 +65,19 @@ impl Draft<'_> {
             return Ok(None);
         };
         let snapshot = &self.head.snapshot;
-        let found = self.rooms.event_in(snapshot.no, target).await?;
+        let room = snapshot.no;
+        let found = self.rooms.event_in(room, target).await?;
+        if found.as_ref().is_none_or(|(row, _)| is_aside(row.pos)) {
+            self.plan.put(&EarlyRedaction {
+                room,
+                target: target.to_owned(),
+                pos,
+            });
+        }
         let Some((row, was_aside)) = found.filter(|(row, _)| row.redacted_by.is_none()) else {
             return Ok(None);
         };
+        let snapshot = &self.head.snapshot;
         let original = TimelineEvent::from_row(row.clone(), &snapshot.room_id)?;
         if !redact::may_redact(pdu, &original.pdu, snapshot) {
             return Ok(None);
@@ -81,6 +95,28 @@ impl Draft<'_> {
             copy,
             was_aside,
         }))
+    }
+
+    /// Takes the content of an event that was redacted before it came. One query, two if it was.
+    pub(super) async fn redact_late(&self, event: &mut TimelineEvent) -> Result<(), RoomError> {
+        let snapshot = &self.head.snapshot;
+        let of_event = KeyRange::prefix(&key![snapshot.no, event.pdu.event_id().as_str()]);
+        let early: Vec<EarlyRedaction> = self.rooms.store().range(of_event).await?;
+        if early.is_empty() {
+            return Ok(());
+        }
+        let places = early.iter().take(MAX_EARLY).map(|redaction| redaction.pos);
+        let redactions = self.rooms.events_at(snapshot, places).await?;
+        let effective = redactions
+            .into_values()
+            .filter(|redaction| !redaction.rejected && !redaction.soft_failed)
+            .find(|redaction| redact::may_redact(&redaction.pdu, &event.pdu, snapshot));
+        if let Some(redaction) = effective {
+            event.redacted_by = Some(redaction.pos);
+            let rules = room_versions::rules(&snapshot.version)?;
+            *event = redact::redacted_copy(event, rules)?;
+        }
+        Ok(())
     }
 
     /// Takes the content of a redacted event, wherever it is kept.

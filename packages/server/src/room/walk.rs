@@ -103,13 +103,14 @@ impl Rooms {
         filter: &RoomEventFilter,
         mut reaches: usize,
     ) -> Result<Walk, RoomError> {
+        let mut view = view.clone();
         let mut walk = Walk::default();
         let (limit, fetches) = (way.limit, reaches > 0);
         for _ in 0..MAX_GAPS {
             way.limit = limit - walk.events.len();
             let Some(gap) = Stretch::of_gap(way.from) else {
                 let (more, _) = self
-                    .walk_down(view, way, filter, Stretch::FIRST, &mut reaches)
+                    .walk_down(&view, way, filter, Stretch::FIRST, &mut reaches)
                     .await?;
                 walk.extend(more);
                 let Some(seam) = walk.seam else {
@@ -122,8 +123,17 @@ impl Rooms {
                 }
                 continue;
             };
-            let (more, end) = self.walk_down(view, way, filter, gap, &mut reaches).await?;
+            let reached = reaches;
+            let (more, end) = self
+                .walk_down(&view, way, filter, gap, &mut reaches)
+                .await?;
             walk.extend(more);
+            if reaches < reached
+                && let Some(room) = self.sync().room(view.room.no).await?
+            {
+                // What came may redact what is older.
+                view.room = room;
+            }
             let stays = match end {
                 End::Ahead => true,
                 End::Whole => false,

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    backfill::{Two, bodies, ids, page, pages},
+    backfill::{Two, bodies, ids, join, page, pages},
+    pair::Peer,
     stranger::Visit,
 };
 use crate::support::{TestUser, encode};
@@ -219,4 +220,156 @@ async fn what_was_stepped_over_is_read_later() {
         expected.extend((0..39).map(|nth| format!("message {nth}")));
         assert_eq!(before, expected, "{version}");
     }
+}
+
+/// A room of alice that bob's server and eve's are in.
+struct Three {
+    visit: Visit,
+    there: Peer,
+    bob: TestUser,
+}
+
+impl Three {
+    async fn new() -> Self {
+        let visit = Visit::new("11").await;
+        let there = Peer::start_at("localhost", |builder| builder).await;
+        let bob = there.server.register("bob").await;
+        join(&bob, &visit.room, visit.here.name.as_str()).await;
+        Self { visit, there, bob }
+    }
+
+    /// Eve's server sends events to bob's.
+    async fn tell_bob(&self, id: &str, pdus: &Value) {
+        let body = json!({
+            "origin": self.visit.there.name,
+            "origin_server_ts": 1,
+            "pdus": pdus,
+        });
+        let path = format!("/_matrix/federation/v1/send/{id}");
+        let answer = self.visit.there.put(&self.there, &path, &body).await.ok();
+        for (_, result) in answer["pdus"].as_object().unwrap() {
+            assert_eq!(*result, json!({}), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_is_not_shown_the_time_between_as_news() {
+    let three = Three::new().await;
+    let Three { visit, bob, .. } = &three;
+    let path = format!("/_matrix/client/v3/rooms/{}/leave", encode(&visit.room));
+    bob.post(&path).json(&json!({})).send().await.ok();
+    until(|| async { !joined(&visit.alice, &visit.room).await.contains(&bob.id) }).await;
+    // Eve goes on, which alice's server hears.
+    let chain = visit.chain(&visit.join, 30);
+    let pdus: Vec<&Value> = chain.iter().map(|(_, event)| event).collect();
+    visit.transaction("one", &json!(pdus)).await;
+    join(bob, &visit.room, visit.here.name.as_str()).await;
+    let since = bob.sync(None).await;
+    let since = since["next_batch"].as_str();
+    // And says something that stands in the middle of that.
+    let (late, event) = visit.message("late", &[&chain[9].0], 30);
+    let mut state: Vec<String> = visit.told["state"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| visit.id_of(event))
+        .collect();
+    state.push(visit.join.clone());
+    visit.there.answer("state_ids", move |asked| {
+        let state = json!({ "pdu_ids": state, "auth_chain_ids": [] });
+        asked.is_about(&late).then_some(state)
+    });
+    three.tell_bob("two", &json!([event])).await;
+    until_said(bob, &visit.room, "late").await;
+    let sync = bob.sync(since).await;
+    let events = timeline(&sync, &visit.room)["events"].clone();
+    assert_eq!(bodies(events.as_array().unwrap()), ["late"]);
+    assert_eq!(visit.there.asked("get_missing_events").len(), 0);
+    // All of it is there, once.
+    let shown = pages(bob, &visit.room, "b", 20).await;
+    let mut said = bodies(&shown);
+    said.sort_unstable();
+    let mut expected: Vec<String> = (0..30).map(|nth| format!("message {nth}")).collect();
+    expected.push("late".to_owned());
+    expected.sort_unstable();
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn a_redaction_reaches_what_comes_after_it() {
+    let three = Three::new().await;
+    let Three { visit, bob, .. } = &three;
+    let chain = visit.chain(&visit.join, 3);
+    let redacts = json!({ "redacts": chain[1].0 });
+    let kind = "m.room.redaction";
+    let (last, redaction) = visit.event(&[&chain[2].0], 23, kind, None, &redacts);
+    let mut state: Vec<String> = visit.told["state"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| visit.id_of(event))
+        .collect();
+    state.push(visit.join.clone());
+    visit.there.answer("state_ids", move |asked| {
+        let state = json!({ "pdu_ids": state, "auth_chain_ids": [] });
+        asked.is_about(&last).then_some(state)
+    });
+    // Only the redaction comes; what it redacts is found when somebody reads that far back.
+    three.tell_bob("one", &json!([redaction])).await;
+    let told: Vec<Value> = chain.iter().rev().map(|(_, event)| event.clone()).collect();
+    visit.there.answer("backfill", move |_| {
+        Some(json!({ "origin": "x", "origin_server_ts": 1, "pdus": told }))
+    });
+    let is_there = || async {
+        let newest = page(bob, &visit.room, "b", None, 1).await;
+        newest["chunk"][0]["type"] == kind
+    };
+    until(is_there).await;
+    let shown = pages(bob, &visit.room, "b", 20).await;
+    assert_eq!(bodies(&shown), ["message 2", "message 0"]);
+    let mut redacted = shown
+        .iter()
+        .filter(|event| event["event_id"] == chain[1].0.as_str());
+    assert_eq!(redacted.next().unwrap()["content"], json!({}));
+}
+
+#[tokio::test]
+async fn a_redaction_from_the_time_between_reaches_what_was_here() {
+    let two = Two::new("11").await;
+    two.bob_joins().await;
+    let said = two.alice.say(&two.room, "regretted").await;
+    until_said(&two.bob, &two.room, "regretted").await;
+    two.bob_leaves().await;
+    let path = format!(
+        "/_matrix/client/v3/rooms/{}/redact/{}/1",
+        encode(&two.room),
+        encode(&said)
+    );
+    two.alice.put(&path).json(&json!({})).send().await.ok();
+    two.bob_joins().await;
+    // The page that fetches the redaction already shows what it leaves.
+    let shown = pages(&two.bob, &two.room, "b", 20).await;
+    assert!(!json!(shown).to_string().contains("regretted"), "{shown:?}");
+    assert!(shown.iter().any(|event| event["event_id"] == said.as_str()));
+}
+
+#[tokio::test]
+async fn what_only_members_may_read_of_the_time_between_stays_hidden() {
+    let two = Two::new("11").await;
+    two.bob_joins().await;
+    two.bob.say(&two.room, "of the first stay").await;
+    until_said(&two.alice, &two.room, "of the first stay").await;
+    let joined = json!({ "history_visibility": "joined" });
+    two.set("m.room.history_visibility", &joined).await;
+    two.alice.say(&two.room, "for members").await;
+    until_said(&two.bob, &two.room, "for members").await;
+    two.bob_leaves().await;
+    two.alice.say(&two.room, "among ourselves").await;
+    two.bob_joins().await;
+    two.bob.say(&two.room, "of the second stay").await;
+    let shown = pages(&two.bob, &two.room, "b", 20).await;
+    let expected = ["of the second stay", "for members", "of the first stay"];
+    assert_eq!(bodies(&shown), expected);
+    assert!(!json!(shown).to_string().contains("among ourselves"));
 }
