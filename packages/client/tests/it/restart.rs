@@ -1,7 +1,7 @@
 //! A new engine on the same database answers the same.
 
 use matryx_client::sync::FollowerMode;
-use matryx_entity::{clock::Clock as _, erasure::Erasure, log::LogEntry};
+use matryx_entity::{clock::Clock as _, erasure::Erasure, log::LogEntry, room::Room};
 use matryx_surrealdb::Plan;
 use ruma::events::room::member::MembershipState;
 use serde_json::json;
@@ -41,6 +41,26 @@ async fn a_token_from_before_a_restart_still_works() {
     assert_eq!(joined(&world, &response, new).timeline.events.len(), 4);
     let later = world.since(&bob, &response).await;
     assert!(later.rooms.is_empty());
+}
+
+#[tokio::test]
+async fn where_this_server_came_back_into_a_room_is_remembered() {
+    let alice = user("alice");
+    let mut world = World::new().await;
+    let no = world.room(&alice, "shared").await;
+    let held = world.engine.room(no).await.unwrap().unwrap();
+    assert_eq!(held.entered, 1);
+    let mut plan = Plan::new();
+    plan.put(&Room {
+        no,
+        room_id: held.room_id.clone(),
+        version: held.version.clone(),
+        entered: 3,
+    });
+    world.store.commit(plan).await.unwrap();
+    world.restart(FollowerMode::Both).await;
+    let loaded = world.engine.room(no).await.unwrap().unwrap();
+    assert_eq!(loaded.entered, 3);
 }
 
 #[tokio::test]

@@ -72,9 +72,9 @@ impl Rooms {
         room: &RoomSnapshot,
         ids: &[OwnedEventId],
     ) -> Result<HashSet<OwnedEventId>, RoomError> {
-        let places = self.store().event_places(ids).await?.into_iter().flatten();
-        let placed = places.filter(|place| place.room == room.no && !place.is_aside());
-        Ok(placed.map(|place| place.event_id).collect())
+        let pointers = self.store().event_places(ids).await?.into_iter().flatten();
+        let placed = pointers.filter(|pointer| pointer.room == room.no && !pointer.is_aside());
+        Ok(placed.map(|pointer| pointer.event_id).collect())
     }
 
     /// Those of some events after which the state is not known here: an event that refers to one

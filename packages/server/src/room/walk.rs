@@ -54,7 +54,7 @@ enum End {
 
 impl Way {
     /// The end of the way, if it lies in the same stretch as its beginning.
-    fn to_within(&self) -> Option<i64> {
+    fn to_within(self) -> Option<i64> {
         let stretch = Stretch::of_gap(self.from);
         self.to.filter(|to| Stretch::of_gap(*to) == stretch)
     }
@@ -123,12 +123,12 @@ impl Rooms {
                 }
                 continue;
             };
-            let reached = reaches;
+            let allowed = reaches;
             let (more, end) = self
                 .walk_down(&view, way, filter, gap, &mut reaches)
                 .await?;
             walk.extend(more);
-            if reaches < reached
+            if reaches < allowed
                 && let Some(room) = self.sync().room(view.room.no).await?
             {
                 // What came may redact what is older.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ruma::RoomId;
 use serde_json::{Value, json};
 
 use super::{
@@ -256,7 +257,7 @@ impl Three {
 #[tokio::test]
 async fn who_comes_back_is_not_shown_the_time_between_as_news() {
     let three = Three::new().await;
-    let Three { visit, bob, .. } = &three;
+    let Three { visit, there, bob } = &three;
     let path = format!("/_matrix/client/v3/rooms/{}/leave", encode(&visit.room));
     bob.post(&path).json(&json!({})).send().await.ok();
     until(|| async { !joined(&visit.alice, &visit.room).await.contains(&bob.id) }).await;
@@ -286,6 +287,13 @@ async fn who_comes_back_is_not_shown_the_time_between_as_news() {
     let events = timeline(&sync, &visit.room)["events"].clone();
     assert_eq!(bodies(events.as_array().unwrap()), ["late"]);
     assert_eq!(visit.there.asked("get_missing_events").len(), 0);
+    // A process that starts later knows where this server came back.
+    let app = &there.server.app;
+    let room_id = <&RoomId>::try_from(visit.room.as_str()).unwrap();
+    let held = app.sync.room_by_id(room_id).await.unwrap().unwrap();
+    let stored = app.store.room_by_id(room_id).await.unwrap().unwrap();
+    assert!(held.entered > 1);
+    assert_eq!(stored.entered, held.entered);
     // All of it is there, once.
     let shown = pages(bob, &visit.room, "b", 20).await;
     let mut said = bodies(&shown);
