@@ -119,7 +119,8 @@ impl Draft<'_> {
         pdu: Arc<Pdu>,
         standing: Standing,
     ) -> Result<Arc<TimelineEvent>, RoomError> {
-        if standing.starts_anew {
+        let enters = standing.seam == Some(Seam::Entry);
+        if enters {
             // The server that let us in tells the others.
             self.way = Way::Sent;
         }
@@ -131,7 +132,7 @@ impl Draft<'_> {
             after.insert(slot, event_id.clone());
         }
         let group = self.write_group(2 * pos, &after, standing.near.as_ref());
-        let extremities = if standing.seam == Some(Seam::Entry) {
+        let extremities = if enters {
             vec![event_id.clone()]
         } else {
             self.extremities_after(&pdu, standing.soft_failed)
