@@ -9,6 +9,7 @@ mod connector;
 mod dns;
 mod guard;
 mod http;
+mod memory;
 mod route;
 mod tls;
 
@@ -23,6 +24,7 @@ pub use self::{
     dns::{Dns, DnsError, Service, SystemDns},
     guard::AddressGuard,
     http::{HttpOptions, HttpOutbound},
+    memory::{Claim, MemoryLimits},
     route::{Host, Route, Target},
     tls::{TrustError, Trusted},
 };
@@ -36,7 +38,7 @@ pub struct Limits {
     pub body: usize,
 }
 
-/// Sends requests and brings back answers.
+/// Sends requests and brings back answers. One that is large has a [`Claim`] among its extensions.
 pub trait Outbound: Send + Sync + 'static {
     /// Sends one request; its URI is absolute, with the route's authority.
     fn exchange<'a>(
@@ -80,6 +82,9 @@ pub enum OutboundError {
     /// The answer is larger than allowed.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    /// Other large answers take up all memory that there is for them.
+    #[error("too many large answers are being read or worked on")]
+    Crowded,
     /// The connection broke or did not talk HTTP.
     #[error("the exchange failed")]
     Broken(#[source] Arc<dyn std::error::Error + Send + Sync>),

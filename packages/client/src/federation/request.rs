@@ -19,7 +19,7 @@ use ruma::{
 use thiserror::Error;
 
 use super::resolve::{Resolution, Resolver};
-use crate::outbound::{Dns, Limits, Outbound, OutboundError};
+use crate::outbound::{Claim, Dns, Limits, Outbound, OutboundError};
 
 /// The bounds of a request for which nothing else is said.
 pub const DEFAULT_LIMITS: Limits = Limits {
@@ -196,6 +196,25 @@ impl Federation {
         R: OutgoingRequest<EndpointError = Error, PathBuilder = SinglePath> + Send,
         R::Authentication: ServerAuth,
     {
+        let (answer, _claim) = self.send_large(destination, request, limits).await?;
+        Ok(answer)
+    }
+
+    /// The same for an answer that may be large: with its claim on the memory of such answers, which
+    /// is to be kept for as long as the answer is worked on.
+    ///
+    /// # Errors
+    /// See [`FederationError`].
+    pub async fn send_large<R>(
+        &self,
+        destination: &ServerName,
+        request: R,
+        limits: Limits,
+    ) -> Result<(R::IncomingResponse, Option<Claim>), FederationError>
+    where
+        R: OutgoingRequest<EndpointError = Error, PathBuilder = SinglePath> + Send,
+        R::Authentication: ServerAuth,
+    {
         let outcome = self.exchange(destination, request, limits).await;
         let label = match &outcome {
             Ok(_) => "answered",
@@ -222,7 +241,7 @@ impl Federation {
         destination: &ServerName,
         request: R,
         limits: Limits,
-    ) -> Result<R::IncomingResponse, FederationError>
+    ) -> Result<(R::IncomingResponse, Option<Claim>), FederationError>
     where
         R: OutgoingRequest<EndpointError = Error, PathBuilder = SinglePath> + Send,
         R::Authentication: ServerAuth,
@@ -248,7 +267,8 @@ impl Federation {
         let answer: http::Response<Bytes> = tokio::time::timeout(limits.time, exchange)
             .await
             .unwrap_or_else(|_elapsed| Err(unreachable(OutboundError::TimedOut(limits.time))))?;
-        let (parts, body) = answer.into_parts();
+        let (mut parts, body) = answer.into_parts();
+        let claim = parts.extensions.remove::<Claim>();
         let answer = http::Response::from_parts(parts, &*body);
         let server = destination.to_owned();
         if answer.status().as_u16() >= 400 {
@@ -256,6 +276,7 @@ impl Federation {
             return Err(FederationError::Remote { server, source });
         }
         R::IncomingResponse::try_from_http_response_inner(answer)
+            .map(|answer| (answer, claim))
             .map_err(|source| FederationError::Malformed { server, source })
     }
 }

@@ -5,7 +5,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use ::http::{HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::{
     AddressGuard, Dns, Limits, Outbound, OutboundError, Route, TrustError, Trusted,
     connector::Connector,
+    memory::{Memory, MemoryLimits},
 };
 
 /// How long a connection that nobody uses is kept.
@@ -44,6 +45,8 @@ pub struct HttpOptions {
     pub trusted: Trusted,
     /// Where requests may not go.
     pub guard: AddressGuard,
+    /// What large answers may take up.
+    pub memory: MemoryLimits,
 }
 
 /// Sends requests over the network.
@@ -52,6 +55,7 @@ pub struct HttpOutbound {
     guard: Arc<AddressGuard>,
     tls: Arc<ClientConfig>,
     pools: Cache<Route, Arc<Pool>>,
+    memory: Memory,
 }
 
 impl HttpOutbound {
@@ -64,12 +68,14 @@ impl HttpOutbound {
             dns,
             trusted,
             guard,
+            memory,
         } = options;
         Ok(Self {
             tls: Arc::new(trusted.client_config()?),
             dns,
             guard: Arc::new(guard),
             pools: Cache::new(MAX_SERVERS),
+            memory: Memory::new(memory),
         })
     }
 
@@ -107,7 +113,7 @@ impl Outbound for HttpOutbound {
     ) -> BoxFuture<'a, Result<Response<Bytes>, OutboundError>> {
         let exchange = async move {
             let pool = self.pool(route);
-            let exchange = exchange(&pool, request, limits.body);
+            let exchange = exchange(&pool, &self.memory, request, limits.body);
             let outcome = timeout(limits.time, exchange).await;
             outcome.unwrap_or(Err(OutboundError::TimedOut(limits.time)))
         };
@@ -117,6 +123,7 @@ impl Outbound for HttpOutbound {
 
 async fn exchange(
     pool: &Pool,
+    memory: &Memory,
     request: Request<Bytes>,
     limit: usize,
 ) -> Result<Response<Bytes>, OutboundError> {
@@ -124,15 +131,12 @@ async fn exchange(
     let agent = HeaderValue::from_static(concat!("Matryx/", env!("CARGO_PKG_VERSION")));
     request.headers_mut().insert(header::USER_AGENT, agent);
     let answer = pool.request(request).await.map_err(reason)?;
-    let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, limit).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            OutboundError::TooLarge(limit)
-        } else {
-            OutboundError::Broken(error.into())
-        }
-    })?;
-    Ok(Response::from_parts(parts, body.to_bytes()))
+    let (mut parts, body) = answer.into_parts();
+    let (body, claim) = memory.read(body, limit).await?;
+    if let Some(claim) = claim {
+        parts.extensions.insert(claim);
+    }
+    Ok(Response::from_parts(parts, body))
 }
 
 /// What kept a request from being answered: the connector's reason, if it was that.

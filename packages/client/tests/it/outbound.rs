@@ -15,8 +15,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response, StatusCode};
 use matryx_client::outbound::{
-    AddressGuard, Dns, DnsError, Host, HttpOptions, HttpOutbound, Limits, Outbound, OutboundError,
-    Route, Service, Target, Trusted,
+    AddressGuard, Claim, Dns, DnsError, Host, HttpOptions, HttpOutbound, Limits, MemoryLimits,
+    Outbound, OutboundError, Route, Service, Target, Trusted,
 };
 use parking_lot::Mutex;
 use rustls::{ServerConfig, crypto::ring};
@@ -33,6 +33,13 @@ use crate::script::target;
 const LIMITS: Limits = Limits {
     time: Duration::from_secs(10),
     body: 1 << 10,
+};
+
+/// Room for one large answer of those that are asked for here, and a small one more.
+const MEMORY: MemoryLimits = MemoryLimits {
+    small: 100,
+    large: 1 << 10,
+    patience: Duration::from_millis(200),
 };
 
 /// Names for this machine.
@@ -123,6 +130,7 @@ fn outbound(denied: &[&str], trusted: &[&str]) -> HttpOutbound {
         dns: Arc::new(dns),
         trusted: Trusted::load(&trusted).unwrap(),
         guard,
+        memory: MEMORY,
     };
     HttpOutbound::new(options).unwrap()
 }
@@ -271,6 +279,57 @@ async fn bounds_answers_and_follows_no_redirects() {
     assert!(matches!(error, OutboundError::TimedOut(_)), "{error:?}");
     let error = ask("nonsense\r\n\r\n", patience).await.unwrap_err();
     assert!(matches!(error, OutboundError::Broken(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn large_answers_share_a_bounded_memory() {
+    let answer = |length: usize| {
+        let body = "x".repeat(length);
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
+    let endless = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let endless = format!("{endless}c8\r\n{}\r\n", "x".repeat(200));
+    let small = Peer::start("server", &answer(100)).await;
+    let large = Peer::start("server", &answer(600)).await;
+    let endless = Peer::start("server", &endless).await;
+    let outbound = outbound(&[], &["ca.crt"]);
+    let to = |peer: &Peer| {
+        let target = target("server.test", peer.port);
+        route("server.test", "server.test", &[target])
+    };
+    let claim = |answer: &Response<Bytes>| answer.extensions().get::<Claim>().cloned();
+    let crowded = |error| assert!(matches!(error, OutboundError::Crowded), "{error:?}");
+
+    let first = get(&outbound, &to(&large)).await.unwrap();
+    let held = claim(&first).unwrap();
+    assert_eq!(held.bytes(), 600);
+    // What is left is too little for another one, but small ones need nothing.
+    crowded(get(&outbound, &to(&large)).await.unwrap_err());
+    let other = get(&outbound, &to(&small)).await.unwrap();
+    assert!(claim(&other).is_none());
+    // Who waits gets it as soon as it is free.
+    drop(first);
+    let free = async {
+        tokio::task::yield_now().await;
+        drop(held);
+    };
+    let to_large = to(&large);
+    let (second, ()) = tokio::join!(get(&outbound, &to_large), free);
+    drop(second.unwrap());
+
+    // Nobody knows how long this will be: it has all for itself, as long as it lasts.
+    let to_endless = to(&endless);
+    let blocked = async {
+        loop {
+            if let Err(error) = get(&outbound, &to_large).await {
+                return error;
+            }
+        }
+    };
+    tokio::select! {
+        error = blocked => crowded(error),
+        ended = get(&outbound, &to_endless) => panic!("{ended:?}"),
+    }
 }
 
 #[test]

@@ -30,6 +30,9 @@ use serde::Serialize;
 /// How long a client should wait when the database is away.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(5);
 
+/// How long it should wait for what there is no room for now.
+const BUSY_RETRY: Duration = Duration::from_mins(1);
+
 /// What a handler returns.
 pub type ApiResult<T> = Result<T, ApiError>;
 
@@ -155,6 +158,14 @@ impl ApiError {
                 ErrorKind::Unknown,
                 "The server is temporarily unavailable",
             )
+        }
+    }
+
+    /// 503 `M_UNKNOWN` for what there is no room for now.
+    pub(in crate::api) fn busy(message: impl Into<String>) -> Self {
+        Self {
+            retry_after: Some(BUSY_RETRY),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message)
         }
     }
 

@@ -37,6 +37,12 @@ const LIMITS: Limits = Limits {
     body: 16 << 20,
 };
 
+/// The bounds of a question for one event, which has at most 64 KiB.
+const SINGLE_LIMITS: Limits = Limits {
+    time: LIMITS.time,
+    body: 256 << 10,
+};
+
 /// How many single events are asked for at once.
 const AT_ONCE: usize = 8;
 
@@ -118,7 +124,10 @@ impl Fetch {
     ) -> Vec<Verified> {
         let ask = |id: OwnedEventId| async move {
             let request = EventRequest::new(id);
-            let answer = self.federation.send_with(server, request, LIMITS).await;
+            let answer = self
+                .federation
+                .send_with(server, request, SINGLE_LIMITS)
+                .await;
             answer.ok().map(|answer| answer.pdu)
         };
         let asked = stream::iter(ids.iter().cloned().map(ask)).buffer_unordered(AT_ONCE);

@@ -56,6 +56,9 @@ pub enum RoomError {
     /// Another server that is needed for this can't be reached.
     #[error("{0}")]
     Unreachable(#[source] Box<FederationError>),
+    /// Too many large rooms are being entered already.
+    #[error("The server is busy entering other large rooms; try again in a few minutes")]
+    Crowded,
     /// Another server that is needed for this refuses it.
     #[error("{0}")]
     Refused(Box<Refusal>),

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use matryx_client::{
     federation::{Federation, FederationOptions},
-    outbound::{AddressGuard, Dns, HttpOptions, HttpOutbound, SystemDns, TrustError, Trusted},
+    outbound::{
+        AddressGuard, Dns, HttpOptions, HttpOutbound, MemoryLimits, SystemDns, TrustError, Trusted,
+    },
     sync::{PresenceOptions, SyncEngine, SyncError, SyncOptions},
 };
 use matryx_entity::{build::EventSigner, clock::Clock};
@@ -353,6 +355,7 @@ pub(crate) fn federation(
         dns: Arc::clone(&dns),
         trusted: Trusted::load(&config.tls.extra_ca_files)?,
         guard: AddressGuard::new(config.federation.deny_ip_ranges.clone()),
+        memory: MemoryLimits::default(),
     })?;
     Ok(Federation::new(FederationOptions {
         server_name: config.server_name.clone(),

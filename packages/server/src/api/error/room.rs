@@ -68,6 +68,7 @@ impl From<RoomError> for ApiError {
             | RoomError::Resolve(_)
             | RoomError::Damaged(_) => Self::internal(&error),
             RoomError::Busy | RoomError::ShuttingDown => Self::unavailable(&error),
+            RoomError::Crowded => Self::busy(message),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use matryx_client::outbound::Limits;
 use matryx_entity::{room_snapshot::RoomSnapshot, verify::Verified};
 use ruma::{
     EventId, OwnedEventId, OwnedServerName, ServerName, UInt,
@@ -14,6 +15,12 @@ use crate::room::{Judged, NotJudged};
 
 /// How many missing events one answer has at most.
 const PER_ANSWER: u32 = 20;
+
+/// The bounds of such an answer.
+const MISSING_LIMITS: Limits = Limits {
+    time: LIMITS.time,
+    body: 4 << 20,
+};
 
 /// How often missing events are asked for, and how many of them, and of their bytes, are held at
 /// once. What is missing beyond that is stepped over: the state there is asked for instead.
@@ -139,7 +146,10 @@ impl Past<'_> {
         let mut request = MissingRequest::new(room_id, here, ends.to_vec());
         request.limit = UInt::from(PER_ANSWER);
         request.min_depth = UInt::try_from(min_depth).unwrap_or_default();
-        let answer = self.fetch.federation.send_with(server, request, LIMITS);
+        let answer = self
+            .fetch
+            .federation
+            .send_with(server, request, MISSING_LIMITS);
         let answer = match answer.await {
             Ok(answer) => answer,
             Err(error) => {

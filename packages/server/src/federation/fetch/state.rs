@@ -98,9 +98,9 @@ impl Fetch {
         missing: &[OwnedEventId],
     ) -> Result<(), FetchError> {
         let request = StateRequest::new(event_id.to_owned(), room.room_id.clone());
-        let mut told = self
+        let (mut told, _claim) = self
             .federation
-            .send_with(server, request, STATE_LIMITS)
+            .send_large(server, request, STATE_LIMITS)
             .await?;
         let mut pdus = std::mem::take(&mut told.auth_chain);
         pdus.append(&mut told.pdus);

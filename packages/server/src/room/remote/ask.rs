@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use matryx_client::{federation::FederationError, outbound::Limits};
+use matryx_client::{
+    federation::FederationError,
+    outbound::{Limits, OutboundError},
+};
 use matryx_entity::room_snapshot::RoomSnapshot;
 use ruma::{OwnedServerName, RoomId, ServerName, UserId, api::error::ErrorKind};
 
@@ -143,6 +146,10 @@ impl From<FederationError> for RoomError {
                 server,
                 reason: source.to_string(),
             },
+            FederationError::Unreachable {
+                source: OutboundError::Crowded,
+                ..
+            } => Self::Crowded,
             unreachable => Self::Unreachable(Box::new(unreachable)),
         }
     }

@@ -117,7 +117,8 @@ impl Rooms {
             raw(&pdu)?,
         );
         request.omit_members = false;
-        let answer = federation.send_with(server, request, STATE).await?;
+        // As much memory as the answer takes is kept from others until the room is entered.
+        let (answer, _claim) = federation.send_large(server, request, STATE).await?;
         let mut answer = answer.room_state;
         if answer.members_omitted {
             return Err(RoomError::BadAnswer {
