@@ -1,7 +1,9 @@
 //! Keys that users publish: JSON objects that carry the signatures of other keys.
 //!
 //! A device's identity keys, its one-time keys and a user's cross-signing keys all have this form.
-//! Here is what makes one of them acceptable; nobody else vouches for it.
+//! Here is what makes one of them acceptable; nobody else vouches for it. What is *checked* is what
+//! this server takes from its own users; what is *believed* is what another server tells of its own:
+//! it must be theirs and signed, but may be of kinds that are not known here.
 //! [Spec](https://spec.matrix.org/v1.19/client-server-api/#key-management-api)
 
 use ruma::{
@@ -38,6 +40,8 @@ pub enum KeyFault {
     #[error("{0}")]
     Signature(&'static str),
 }
+
+const OTHER_USAGE: KeyFault = KeyFault::Malformed("The cross-signing key has another usage");
 
 /// An ed25519 public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +166,21 @@ impl SignedObject {
         }
     }
 
+    /// Drops all signatures but those of the user, whatever they are worth.
+    ///
+    /// # Errors
+    /// The signatures have another form.
+    pub fn keep_signatures_of(&mut self, user: &UserId) -> Result<(), KeyFault> {
+        match self.object.get_mut(SIGNATURES) {
+            None => Ok(()),
+            Some(CanonicalJsonValue::Object(signatures)) => {
+                signatures.retain(|signer, _| signer == user.as_str());
+                Ok(())
+            }
+            Some(_) => Err(KeyFault::Malformed("`signatures` must be an object")),
+        }
+    }
+
     /// Takes over the signatures of another object by this user.
     pub fn add_signatures_of(&mut self, user: &UserId, other: &Self) {
         let signatures = other.object.get(SIGNATURES);
@@ -199,6 +218,41 @@ impl SignedObject {
         user: &UserId,
         device: &DeviceId,
     ) -> Result<PublicKey, KeyFault> {
+        let (algorithms, keys) = self.identity_of(user, device)?;
+        if algorithms.len() > MAX_ALGORITHMS || algorithms.iter().any(|name| !name.is_string()) {
+            return Err(KeyFault::Malformed("`algorithms` must be a few names"));
+        }
+        if keys.len() > MAX_IDENTITY_KEYS {
+            return Err(KeyFault::Malformed("`keys` must be a few strings"));
+        }
+        let curve = keys.get(&format!("curve25519:{device}"));
+        let curve = curve.and_then(CanonicalJsonValue::as_str);
+        if curve.is_none_or(|text| PublicKey::parse("", text).is_none()) {
+            return Err(KeyFault::Malformed("The device has no curve25519 key"));
+        }
+        self.must_be_signed_by_device(user, device)
+    }
+
+    /// The identity keys that another server tells of this device of its user: the key that signed
+    /// them.
+    ///
+    /// # Errors
+    /// They are another device's, or not signed by the device.
+    pub fn believe_device_keys(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+    ) -> Result<PublicKey, KeyFault> {
+        self.identity_of(user, device)?;
+        self.must_be_signed_by_device(user, device)
+    }
+
+    /// The algorithms and the keys of this device of the user.
+    fn identity_of(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+    ) -> Result<(&[CanonicalJsonValue], &CanonicalJsonObject), KeyFault> {
         if self.text("user_id") != Some(user.as_str()) {
             return Err(KeyFault::Malformed("The device keys are another user's"));
         }
@@ -209,25 +263,23 @@ impl SignedObject {
             Some(CanonicalJsonValue::Array(algorithms)) => algorithms.as_slice(),
             _ => return Err(KeyFault::Malformed("`algorithms` must be a list")),
         };
-        if algorithms.len() > MAX_ALGORITHMS || algorithms.iter().any(|name| !name.is_string()) {
-            return Err(KeyFault::Malformed("`algorithms` must be a few names"));
-        }
         let keys = self
             .object
             .get("keys")
             .and_then(CanonicalJsonValue::as_object);
         let keys = keys.ok_or(KeyFault::Malformed("`keys` must be an object"))?;
-        if keys.len() > MAX_IDENTITY_KEYS || keys.values().any(|key| !key.is_string()) {
+        if keys.values().any(|key| !key.is_string()) {
             return Err(KeyFault::Malformed("`keys` must be a few strings"));
         }
-        let key = |algorithm: &str| {
-            let text = keys.get(&format!("{algorithm}:{device}"))?.as_str()?;
-            PublicKey::parse(device.as_str(), text)
-        };
-        if key("curve25519").is_none() {
-            return Err(KeyFault::Malformed("The device has no curve25519 key"));
-        }
-        let key = key("ed25519");
+        Ok((algorithms, keys))
+    }
+
+    fn must_be_signed_by_device(
+        &self,
+        user: &UserId,
+        device: &DeviceId,
+    ) -> Result<PublicKey, KeyFault> {
+        let key = self.device_key(device);
         let key = key.ok_or(KeyFault::Malformed("The device has no ed25519 key"))?;
         self.must_be_signed(user, &key)?;
         Ok(key)
@@ -261,26 +313,41 @@ impl SignedObject {
         user: &UserId,
         usage: CrossSigningUsage,
     ) -> Result<PublicKey, KeyFault> {
+        let key = self.believe_cross_signing_key(user, usage)?;
+        match self.usages() {
+            [_only] => Ok(key),
+            _ => Err(OTHER_USAGE),
+        }
+    }
+
+    /// The cross-signing key that another server tells of its user, for this use and perhaps others.
+    ///
+    /// # Errors
+    /// It is another user's, or has another form or use.
+    pub fn believe_cross_signing_key(
+        &self,
+        user: &UserId,
+        usage: CrossSigningUsage,
+    ) -> Result<PublicKey, KeyFault> {
         if self.text("user_id") != Some(user.as_str()) {
             return Err(KeyFault::Malformed(
                 "The cross-signing key is another user's",
             ));
         }
-        let usages = match self.object.get("usage") {
-            Some(CanonicalJsonValue::Array(usages)) => usages.as_slice(),
-            _ => &[],
-        };
-        match usages {
-            [only] if only.as_str() == Some(usage.as_str()) => {}
-            _ => {
-                return Err(KeyFault::Malformed(
-                    "The cross-signing key has another usage",
-                ));
-            }
+        let mut usages = self.usages().iter();
+        if !usages.any(|it| it.as_str() == Some(usage.as_str())) {
+            return Err(OTHER_USAGE);
         }
         self.cross_signing_key().ok_or(KeyFault::Malformed(
             "A cross-signing key must be one ed25519 key, under its own name",
         ))
+    }
+
+    fn usages(&self) -> &[CanonicalJsonValue] {
+        match self.object.get("usage") {
+            Some(CanonicalJsonValue::Array(usages)) => usages.as_slice(),
+            _ => &[],
+        }
     }
 
     /// The public key of a cross-signing key.

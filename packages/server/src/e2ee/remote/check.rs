@@ -1,15 +1,8 @@
-//! What is believed of the keys that other servers send: what is whole, names its owner, and is
-//! signed as the specification says. Nothing else of it is kept.
+//! What is kept of the keys that other servers send: what can be believed
+//! ([`matryx_entity::signed_object`]) and is not too large, without what is for others to see.
 
-use matryx_entity::{canonical, cross_signing_key::CrossSigningUsage};
-use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, DeviceId, UserId,
-    encryption::UnsignedDeviceInfo,
-    serde::{Base64, base64::Standard},
-    signatures::{
-        SigningKeyAlgorithm, to_canonical_json_string_for_signing, verify_canonical_json_bytes,
-    },
-};
+use matryx_entity::{cross_signing_key::CrossSigningUsage, signed_object::SignedObject};
+use ruma::{DeviceId, UserId, encryption::UnsignedDeviceInfo};
 use serde::Deserialize;
 
 /// The most bytes of the keys of one device, or of one cross-signing key, with their signatures.
@@ -27,18 +20,9 @@ pub(super) fn device_keys(user: &UserId, device: &DeviceId, json: &str) -> Optio
     if !is_device_id(device) {
         return None;
     }
-    let object = own_signed(user, json)?;
-    let is_its = text(&object, "user_id")? == user.as_str()
-        && text(&object, "device_id")? == device.as_str();
-    let key_id = format!("ed25519:{device}");
-    let keys = object.get("keys")?.as_object()?;
-    let are_texts = keys.values().all(|key| key.as_str().is_some());
-    let has_algorithms = matches!(object.get("algorithms"), Some(CanonicalJsonValue::Array(_)));
-    if !is_its || !are_texts || !has_algorithms {
-        return None;
-    }
-    let key = keys.get(&key_id)?.as_str()?;
-    is_signed(&object, user, &key_id, key).then(|| canonical::to_text(&object))
+    let keys = own_signed(user, json)?;
+    keys.believe_device_keys(user, device).ok()?;
+    Some(keys.to_text())
 }
 
 /// Can it be the id of a device?
@@ -64,87 +48,43 @@ pub(super) fn told_name(json: &str) -> Option<String> {
 
 /// A master key, if it is this user's: canonical JSON, with its owner's signatures only.
 pub(super) fn master_key(user: &UserId, json: &str) -> Option<String> {
-    let object = own_signed(user, json)?;
-    the_key(&object, user, CrossSigningUsage::Master)?;
-    Some(canonical::to_text(&object))
+    let key = own_signed(user, json)?;
+    let usage = CrossSigningUsage::Master;
+    key.believe_cross_signing_key(user, usage).ok()?;
+    Some(key.to_text())
 }
 
 /// A self-signing key, if it is this user's and signed by their master key.
 pub(super) fn self_signing_key(user: &UserId, json: &str, master: &str) -> Option<String> {
-    let object = own_signed(user, json)?;
-    the_key(&object, user, CrossSigningUsage::SelfSigning)?;
-    let master = canonical::parse_object(master).ok()?;
-    let (key_id, key) = the_key(&master, user, CrossSigningUsage::Master)?;
-    is_signed(&object, user, key_id, key).then(|| canonical::to_text(&object))
-}
-
-/// The one key of a cross-signing key: its id and itself.
-fn the_key<'a>(
-    object: &'a CanonicalJsonObject,
-    user: &UserId,
-    usage: CrossSigningUsage,
-) -> Option<(&'a str, &'a str)> {
-    let usages = object.get("usage")?.as_array()?;
-    let is_for = usages.iter().any(|it| it.as_str() == Some(usage.as_str()));
-    if text(object, "user_id")? != user.as_str() || !is_for {
-        return None;
-    }
-    let mut keys = object.get("keys")?.as_object()?.iter();
-    let (key_id, key) = keys.next()?;
-    let key = key.as_str()?;
-    let is_whole = keys.next().is_none() && key_id.strip_prefix("ed25519:") == Some(key);
-    is_whole.then_some((key_id, key))
+    let key = own_signed(user, json)?;
+    let usage = CrossSigningUsage::SelfSigning;
+    key.believe_cross_signing_key(user, usage).ok()?;
+    let master = SignedObject::parse(master).ok()?;
+    let usage = CrossSigningUsage::Master;
+    let master = master.believe_cross_signing_key(user, usage).ok()?;
+    key.must_be_signed(user, &master).ok()?;
+    Some(key.to_text())
 }
 
 /// An object without `unsigned` and the signatures of anybody but `user`, which only those may see
 /// who made them.
-fn own_signed(user: &UserId, json: &str) -> Option<CanonicalJsonObject> {
+fn own_signed(user: &UserId, json: &str) -> Option<SignedObject> {
     if json.len() > MAX_BYTES {
         return None;
     }
-    let mut object = canonical::parse_object(json).ok()?;
-    object.remove("unsigned");
-    if let Some(signatures) = object.get_mut("signatures") {
-        let CanonicalJsonValue::Object(signatures) = signatures else {
-            return None;
-        };
-        signatures.retain(|signer, _| signer == user.as_str());
-    }
+    let mut object = SignedObject::parse(json).ok()?;
+    object.keep_signatures_of(user).ok()?;
     Some(object)
-}
-
-fn text<'a>(object: &'a CanonicalJsonObject, field: &str) -> Option<&'a str> {
-    object.get(field)?.as_str()
-}
-
-fn is_signed(object: &CanonicalJsonObject, user: &UserId, key_id: &str, key: &str) -> bool {
-    let signature = || {
-        let signatures = object.get("signatures")?.as_object()?;
-        let signatures = signatures.get(user.as_str())?.as_object()?;
-        let signature = signatures.get(key_id)?.as_str()?;
-        Base64::<Standard>::parse(signature).ok()
-    };
-    let Some(signature) = signature() else {
-        return false;
-    };
-    let (Ok(key), Ok(signed)) = (
-        Base64::<Standard>::parse(key),
-        to_canonical_json_string_for_signing(object),
-    ) else {
-        return false;
-    };
-    verify_canonical_json_bytes(
-        &SigningKeyAlgorithm::Ed25519,
-        key.as_bytes(),
-        signature.as_bytes(),
-        signed.as_bytes(),
-    )
-    .is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use ruma::{device_id, signatures::Ed25519KeyPair, user_id};
+    use ruma::{
+        CanonicalJsonObject, CanonicalJsonValue, device_id,
+        serde::{Base64, base64::Standard},
+        signatures::Ed25519KeyPair,
+        user_id,
+    };
     use serde_json::{Value, json};
 
     use super::*;
