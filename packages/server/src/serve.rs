@@ -18,7 +18,7 @@ pub use self::{
     identity::{Rotated, rotate_signing_key},
     listener::ListenError,
     run::{Opened, RunError, run},
-    start::{StartError, Started, start},
+    start::{StartError, Started, start, start_on},
     tls::{TlsError, check_certificate},
 };
 use self::{

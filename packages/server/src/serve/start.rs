@@ -129,11 +129,57 @@ pub async fn start(
     clock: Arc<dyn Clock>,
     telemetry: Telemetry,
 ) -> Result<Started, StartError> {
-    let config = Arc::new(config);
-    let data_dir = DataDir::open(&config.data_dir)?;
-    let key = SigningKey::load_or_generate(&data_dir)?;
-    let appservices = load_appservices(&config)?;
-    let store = open_store(&config).await?;
+    let foundation = Foundation::open(config)?;
+    let store = open_store(&foundation.config).await?;
+    build(foundation, store, clock, telemetry).await
+}
+
+/// The same over a database that is open already, which another process may share.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_on(
+    store: Store,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    telemetry: Telemetry,
+) -> Result<Started, StartError> {
+    let foundation = Foundation::open(config)?;
+    build(foundation, store, clock, telemetry).await
+}
+
+/// What the database is opened after.
+struct Foundation {
+    config: Arc<Config>,
+    data_dir: DataDir,
+    key: SigningKey,
+    appservices: Appservices,
+}
+
+impl Foundation {
+    fn open(config: Config) -> Result<Self, StartError> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        Ok(Self {
+            key: SigningKey::load_or_generate(&data_dir)?,
+            appservices: load_appservices(&config)?,
+            config: Arc::new(config),
+            data_dir,
+        })
+    }
+}
+
+async fn build(
+    foundation: Foundation,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    telemetry: Telemetry,
+) -> Result<Started, StartError> {
+    let Foundation {
+        config,
+        data_dir,
+        key,
+        appservices,
+    } = foundation;
     let key = identity::check(&store, &config.server_name, key, &data_dir).await?;
 
     let tasks = TaskTracker::new();

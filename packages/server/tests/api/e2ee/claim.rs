@@ -1,8 +1,9 @@
 //! `POST /_matrix/client/v3/keys/claim`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
+use ruma::{OneTimeKeyAlgorithm, OwnedUserId};
 use serde_json::json;
 
 use super::{claim, claimed, upload};
@@ -126,4 +127,34 @@ async fn refuses_too_many_users() {
     let request = alice.post("/_matrix/client/v3/keys/claim");
     let request = request.json(&json!({ "one_time_keys": users }));
     request.send().await.error(413, "M_TOO_LARGE");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_never_give_out_the_same_key() {
+    let servers = TestServer::configure().start_twice().await;
+    let alice = servers[0].register("alice").await;
+    DeviceIdentity::publish(&alice, 60).await;
+    let user = OwnedUserId::try_from(alice.id.as_str()).unwrap();
+    let devices = BTreeMap::from([(
+        alice.device_id.as_str().into(),
+        OneTimeKeyAlgorithm::SignedCurve25519,
+    )]);
+    let claim = async |server: &TestServer| {
+        let mut ids = Vec::new();
+        // One after the other, as long as there are keys: the processes run into each other.
+        loop {
+            let claims = BTreeMap::from([(user.clone(), devices.clone())]);
+            let mut claimed = server.app.e2ee.claim_here(claims).await.unwrap();
+            let Some(keys) = claimed.remove(&user) else {
+                return ids;
+            };
+            let keys = keys.into_values().flatten();
+            ids.extend(keys.map(|(id, _)| id.to_string()));
+        }
+    };
+    let (one, other) = tokio::join!(claim(&servers[0]), claim(&servers[1]));
+    assert!(!one.is_empty() && !other.is_empty());
+    let count = one.len() + other.len();
+    let all: BTreeSet<String> = one.into_iter().chain(other).collect();
+    assert_eq!((all.len(), count), (60, 60));
 }

@@ -7,10 +7,11 @@ use http::Method;
 use matryx_server::{
     api,
     app::App,
-    config::{self, Flag, Service, Sources},
-    serve,
+    config::{self, Config, Flag, Service, Sources},
+    serve::{self, Started},
     telemetry::Telemetry,
 };
+use matryx_surrealdb::{Database, Store};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -19,7 +20,7 @@ use super::{Outgoing, TestClock, TestUser};
 /// A server that is being configured.
 pub(crate) struct ServerBuilder {
     flags: Vec<Flag>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     clock: Arc<TestClock>,
 }
 
@@ -49,26 +50,67 @@ impl ServerBuilder {
 
     /// Starts the server, without listeners.
     pub(crate) async fn start(self) -> TestServer {
-        let Self {
-            flags,
-            folder,
-            clock,
-        } = self;
+        let (config, clock) = (self.config(), Arc::clone(&self.clock));
+        let telemetry = Telemetry::detached().unwrap();
+        let started = serve::start(config, clock, telemetry);
+        let started = Box::pin(started).await.unwrap();
+        self.started(started)
+    }
+
+    /// Starts two processes of the server on one database, on disk.
+    pub(crate) async fn start_twice(self) -> [TestServer; 2] {
+        let folder = Arc::clone(&self.folder);
+        let second = Self {
+            flags: self.flags.clone(),
+            folder: Arc::clone(&folder),
+            clock: Arc::clone(&self.clock),
+        };
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let url = format!("rocksdb://{}", path("database"));
+        let first = self.set("database.url", url.clone());
+        let second = second
+            .set("database.url", url)
+            .set("data_dir", path("second"));
+        let mut database = first.config().store_config();
+        let shared = Database::connect(&database).await.unwrap();
+        let first = {
+            let store = Store::open_on(shared.clone(), &database).await.unwrap();
+            first.start_on(store).await
+        };
+        // Both have the same signing key.
+        fs::create_dir_all(path("second")).unwrap();
+        let key = first.app.data_dir.signing_key_file();
+        let copy = Path::new(&path("second")).join(key.file_name().unwrap());
+        fs::copy(&key, copy).unwrap();
+        database.node = Some(2);
+        let store = Store::open_on(shared, &database).await.unwrap();
+        [first, second.start_on(store).await]
+    }
+
+    async fn start_on(self, store: Store) -> TestServer {
+        let (config, clock) = (self.config(), Arc::clone(&self.clock));
+        let telemetry = Telemetry::detached().unwrap();
+        let started = serve::start_on(store, config, clock, telemetry);
+        let started = Box::pin(started).await.unwrap();
+        self.started(started)
+    }
+
+    fn config(&self) -> Config {
         let sources = Sources {
-            flags,
+            flags: self.flags.clone(),
             ..Sources::default()
         };
-        let config = config::load(&sources).unwrap().config;
-        let telemetry = Telemetry::detached().unwrap();
-        let started = serve::start(config, Arc::clone(&clock) as _, telemetry);
-        let started = Box::pin(started).await.unwrap();
+        config::load(&sources).unwrap().config
+    }
+
+    fn started(self, started: Started) -> TestServer {
         let services = [Service::Client, Service::Federation, Service::Media];
         TestServer {
             router: api::router(started.app.clone(), &services),
             app: started.app,
             first_admin_token: started.first_admin_token,
-            clock,
-            _folder: folder,
+            clock: self.clock,
+            _folder: self.folder,
         }
     }
 }
@@ -83,7 +125,7 @@ pub(crate) struct TestServer {
     pub(crate) first_admin_token: Option<String>,
     /// Its time.
     pub(crate) clock: Arc<TestClock>,
-    _folder: TempDir,
+    _folder: Arc<TempDir>,
 }
 
 impl TestServer {
@@ -99,7 +141,7 @@ impl TestServer {
         let builder = ServerBuilder {
             flags: Vec::new(),
             clock: Arc::default(),
-            folder,
+            folder: Arc::new(folder),
         };
         builder
             .set("server_name", "test.example")
