@@ -154,3 +154,25 @@ impl From<FederationError> for RoomError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ruma::{room_id, server_name};
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_is_asked_when_there_is_no_room_for_the_answer() {
+        let fails = |source| {
+            let server = server_name!("other.test").to_owned();
+            let error = FederationError::Unreachable { server, source };
+            let mut attempts = Attempts::at(room_id!("!room:other.test"));
+            attempts.note::<()>(server_name!("other.test"), Err(error.into()))
+        };
+        assert!(matches!(
+            fails(OutboundError::Crowded),
+            Some(Err(RoomError::Crowded))
+        ));
+        assert!(fails(OutboundError::TimedOut(Duration::ZERO)).is_none());
+    }
+}
