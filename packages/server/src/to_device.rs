@@ -139,6 +139,7 @@ impl ToDevice {
             let waiting = QueuedEdu {
                 server,
                 at: Position::default(),
+                queued_ts: Some(self.0.clock.now()),
                 json,
             };
             plan.create_at(&waiting, at);

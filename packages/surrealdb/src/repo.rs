@@ -7,3 +7,4 @@ mod queued_edu;
 mod received_message;
 mod room;
 pub(crate) mod state;
+mod to_device;

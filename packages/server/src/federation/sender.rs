@@ -16,7 +16,8 @@
 //! waits in the outboxes or is found in the log again; what is to be told is read when it leaves.
 //!
 //! Messages to devices must not get lost and are not in the log: they wait in the database, each for
-//! its server, and leave in transactions of their own ([`messages`]).
+//! its server, and leave in transactions of their own ([`messages`]). They don't wait for ever
+//! ([`giving_up`]).
 //! [Spec](https://spec.matrix.org/v1.19/server-server-api/#transactions)
 
 mod audience;
@@ -26,6 +27,7 @@ mod deliver;
 mod device_lists;
 mod ephemeral;
 mod follow;
+mod giving_up;
 mod introductions;
 mod messages;
 mod outbox;
@@ -207,7 +209,17 @@ impl Sender {
         sender.listen();
         let shared = Arc::clone(&sender.0);
         sender.0.deps.tasks.spawn(shared.follow());
+        let shared = Arc::clone(&sender.0);
+        sender.0.deps.tasks.spawn(shared.keep_giving_up());
         Ok(sender)
+    }
+
+    /// Gives up messages that wait for too long. Happens by itself as well.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub async fn give_up_old(&self) -> Result<(), StoreError> {
+        self.0.give_up().await
     }
 
     /// A server has proved to be alive: what waits for it is sent now.

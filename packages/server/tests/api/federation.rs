@@ -11,6 +11,7 @@ mod device_updates;
 mod directory;
 mod edu;
 mod gaps;
+mod giving_up;
 mod history;
 mod inviting;
 mod joining;

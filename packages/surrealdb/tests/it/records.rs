@@ -1,11 +1,18 @@
 //! Single records: written, replaced, removed, read back as they were.
 
 use matryx_entity::{
-    event::EventRow, key, log::LogEntry, member::Member, position::Position, queued_edu::QueuedEdu,
-    room::Alias, to_device::ToDeviceMessage,
+    device::Device,
+    event::EventRow,
+    key,
+    log::LogEntry,
+    member::Member,
+    position::Position,
+    queued_edu::{QueuedAt, QueuedEdu},
+    room::Alias,
+    to_device::ToDeviceMessage,
 };
 use matryx_surrealdb::{KeyRange, LogIndex, Plan, StoreError};
-use ruma::server_name;
+use ruma::{MilliSecondsSinceUnixEpoch, UInt, server_name};
 
 use crate::{
     engine::{Engine, conformance},
@@ -23,6 +30,8 @@ conformance! {
     removes_records_past_the_log,
     reads_the_first_of_a_range,
     records_at_positions_have_them_in_their_keys,
+    removes_messages_for_devices_that_are_gone,
+    tells_when_messages_for_a_server_were_queued,
     a_record_at_a_position_is_made_once,
     the_last_write_of_a_plan_counts,
     refuses_a_record_that_it_cannot_write,
@@ -227,6 +236,7 @@ async fn records_at_positions_have_them_in_their_keys(engine: Engine) {
         &QueuedEdu {
             server: server_name!("other.example").to_owned(),
             at: Position::default(),
+            queued_ts: None,
             json: "{}".to_owned(),
         },
         other,
@@ -300,6 +310,56 @@ async fn reads_the_first_of_a_range(engine: Engine) {
         let found: Vec<_> = found.iter().map(|row| row.pos).collect();
         assert_eq!(found, (1..=wanted).collect::<Vec<_>>());
     }
+}
+
+async fn removes_messages_for_devices_that_are_gone(engine: Engine) {
+    let store = engine.open().await;
+    let mut plan = Plan::new();
+    plan.create(&Device {
+        user: user("bob"),
+        device_id: "A".into(),
+        display_name: None,
+        created_ts: MilliSecondsSinceUnixEpoch(UInt::MIN),
+        tokens: None,
+        previous: None,
+    });
+    for (device, content) in [("A", "1"), ("B", "2"), ("AB", "3"), ("A", "4")] {
+        to_device(&mut plan, device, content);
+    }
+    store.commit(plan).await.unwrap();
+    store.remove_orphaned_messages().await.unwrap();
+    let left: Vec<ToDeviceMessage> = store.range(KeyRange::all()).await.unwrap();
+    let left: Vec<_> = left.iter().map(|it| it.content.as_str()).collect();
+    assert_eq!(left, ["1", "4"]);
+}
+
+async fn tells_when_messages_for_a_server_were_queued(engine: Engine) {
+    let store = engine.open().await;
+    let (here, other) = (server_name!("one.example"), server_name!("one.example.org"));
+    let ts = MilliSecondsSinceUnixEpoch(UInt::from(7_u32));
+    let mut plan = Plan::new();
+    let mut entries = Vec::new();
+    for (server, queued_ts) in [(here, None), (other, None), (here, Some(ts))] {
+        let server = server.to_owned();
+        let at = plan.log(LogEntry::QueuedEdu {
+            server: server.clone(),
+        });
+        let queued = QueuedEdu {
+            server,
+            at: Position::default(),
+            queued_ts,
+            json: "{}".to_owned(),
+        };
+        plan.create_at(&queued, at);
+        entries.push(at);
+    }
+    let committed = store.commit(plan).await.unwrap();
+    let queued = |nth: usize, queued_ts| QueuedAt {
+        at: committed.at(entries[nth]),
+        queued_ts,
+    };
+    let found = store.queued_edus(here).await.unwrap();
+    assert_eq!(found, [queued(0, None), queued(2, Some(ts))]);
 }
 
 async fn a_record_at_a_position_is_made_once(engine: Engine) {

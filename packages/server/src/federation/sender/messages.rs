@@ -275,6 +275,7 @@ mod tests {
             let rows = (1..).zip(sizes).map(|(seq, size)| QueuedEdu {
                 server: server_name!("x").to_owned(),
                 at: at(seq),
+                queued_ts: None,
                 json: format!("\"{}\"", "x".repeat(*size)),
             });
             rows.collect()
