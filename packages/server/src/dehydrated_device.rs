@@ -109,6 +109,7 @@ impl DehydratedDevices {
         let mut plan = Plan::new();
         self.e2ee.plan_upload(&mut plan, user, id, keys).await?;
         if device.is_none() {
+            self.users.plan_nothing_waits(&mut plan, user, id).await?;
             plan.create(&self.users.new_device(user, id.clone(), new.display_name));
         }
         plan.put(&DehydratedDevice {

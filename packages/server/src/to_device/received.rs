@@ -99,17 +99,19 @@ impl ToDevice {
         }
     }
 
-    /// Forgets what came long ago.
+    /// Forgets what came long ago, and removes messages for devices that are gone: one that is sent
+    /// while its device is being removed finds the device and is not found by the removal.
     ///
     /// # Errors
     /// The database is away.
     pub async fn forget_old(&self) -> Result<(), StoreError> {
         let now = i64::from(self.0.clock.now().get());
         let age = i64::try_from(REMEMBERED.as_millis()).unwrap_or(i64::MAX);
-        self.0.store.forget_received_messages(now - age).await
+        self.0.store.forget_received_messages(now - age).await?;
+        self.0.store.remove_orphaned_messages().await
     }
 
-    /// Forgets what came long ago, now and then, until the server stops.
+    /// Forgets what is of no use any more, now and then, until the server stops.
     pub async fn keep_forgetting(self, shutdown: CancellationToken) {
         let work = async {
             loop {

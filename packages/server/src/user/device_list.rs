@@ -20,7 +20,7 @@ use matryx_entity::{
     to_device::ToDeviceMessage,
 };
 use matryx_surrealdb::{KeyRange, LogIndex, Plan};
-use ruma::{OwnedDeviceId, UserId};
+use ruma::{DeviceId, OwnedDeviceId, UserId};
 
 use super::{UserError, Users};
 
@@ -125,6 +125,24 @@ impl Users {
         let dehydrated = self.inner.store.get::<DehydratedDevice>(&key).await?;
         if dehydrated.is_some_and(|dehydrated| is_gone(&dehydrated.device_id)) {
             plan.delete::<DehydratedDevice>(&key);
+        }
+        Ok(())
+    }
+
+    /// Adds to a plan that nothing waits for a new device: a message for one of the same name that
+    /// was removed must not reach it. One query.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub(crate) async fn plan_nothing_waits(
+        &self,
+        plan: &mut Plan,
+        user: &UserId,
+        device: &DeviceId,
+    ) -> Result<(), UserError> {
+        let prefix = ToDeviceMessage::prefix(user, device);
+        for message in self.stored::<ToDeviceMessage>(&prefix).await? {
+            plan.delete::<ToDeviceMessage>(&waiting_key(&message));
         }
         Ok(())
     }

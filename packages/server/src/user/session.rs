@@ -126,7 +126,12 @@ impl Users {
             }
         } else {
             let named = new.device_id.filter(|id| !id.as_str().is_empty());
-            let device_id = named.unwrap_or_else(secret::device_id);
+            let device_id = if let Some(named) = named {
+                self.plan_nothing_waits(plan, user, &named).await?;
+                named
+            } else {
+                secret::device_id()
+            };
             let change = ListChange::of(device_id.clone());
             self.plan_list_change(plan, user, change).await?;
             self.new_device(user, device_id, new.display_name)

@@ -1,8 +1,8 @@
 //! `PUT /sendToDevice`, and what `/sync` makes of it.
 
-use matryx_entity::{log::LogEntry, to_device::ToDeviceMessage};
+use matryx_entity::{log::LogEntry, position::Position, to_device::ToDeviceMessage};
 use matryx_server::to_device::{MAX_CONTENT, MAX_KIND, MAX_MESSAGES};
-use matryx_surrealdb::KeyRange;
+use matryx_surrealdb::{KeyRange, Plan};
 use serde_json::{Map, Value, json};
 
 use crate::support::{Answer, TestServer, TestUser, encode};
@@ -241,4 +241,53 @@ async fn every_response_says_what_keys_are_left() {
         );
         assert_eq!(sync["device_unused_fallback_key_types"], json!([]));
     }
+}
+
+/// Writes a message as a request does that finds a device which is then removed.
+async fn deliver(server: &TestServer, user: &TestUser, device: &str) {
+    let (user, device_id): (ruma::OwnedUserId, ruma::OwnedDeviceId) =
+        (user.id.as_str().try_into().unwrap(), device.into());
+    let mut plan = Plan::new();
+    let at = plan.log(LogEntry::ToDevice {
+        user: user.clone(),
+        devices: vec![device_id.clone()],
+    });
+    let message = ToDeviceMessage {
+        user: user.clone(),
+        device_id,
+        at: Position::default(),
+        sender: user,
+        kind: KIND.to_owned(),
+        content: text("late").to_string(),
+    };
+    plan.create_at(&message, at);
+    server.app.store.commit(plan).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_came_too_late_for_a_device_reaches_no_other() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    send(
+        &alice,
+        "one",
+        json!({ (alice.id.as_str()): { "*": text("mine") } }),
+    )
+    .await;
+    deliver(&server, &alice, "GONE").await;
+    deliver(&server, &alice, "AGAIN").await;
+    let body = json!({
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": alice.id },
+        "password": TestUser::PASSWORD,
+        "device_id": "AGAIN",
+    });
+    let answer = server.post("/_matrix/client/v3/login").json(&body).send();
+    let again = TestUser::new(server.router.clone(), &answer.await.ok());
+    assert_eq!(texts(&again.sync(None).await), [""; 0]);
+    assert_eq!(stored(&server).await, 2);
+    // What is for nobody goes by itself.
+    server.app.to_device.forget_old().await.unwrap();
+    assert_eq!(stored(&server).await, 1);
+    assert_eq!(texts(&alice.sync(None).await), ["mine"]);
 }
