@@ -5,6 +5,8 @@
 //! gets `M_NOT_JSON` for the one and `M_BAD_JSON` for the other. Of a repeated object key the last
 //! value wins, for hashing and for storage alike.
 
+mod loose;
+
 use std::fmt;
 
 use ruma::{CanonicalJsonObject, CanonicalJsonValue, Int};
@@ -13,6 +15,8 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::error::Category;
+
+pub use self::loose::loose_text;
 
 /// The text is not canonical JSON.
 #[derive(Debug, thiserror::Error)]

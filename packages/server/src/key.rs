@@ -6,6 +6,7 @@
 
 mod error;
 mod fetch;
+mod loose;
 mod notary;
 mod own;
 mod ring;

@@ -19,6 +19,7 @@ use matryx_client::{
     sync::{Attachment, SyncEngine},
 };
 use matryx_entity::{
+    canonical,
     clock::Clock,
     log::{ClientTransaction, LogEntry},
     position::Position,
@@ -123,6 +124,7 @@ impl ToDevice {
         let is_local = |user: &OwnedUserId| user.server_name() == self.0.server_name;
         let (local, remote): (Contents, Contents) =
             contents.into_iter().partition(|(user, _)| is_local(user));
+        check_canonical(&remote)?;
         let mut plan = Plan::new();
         let known = self.addressees([&local]).await?;
         let here = Messages {
@@ -176,6 +178,15 @@ impl Messages {
         }
         Ok(())
     }
+}
+
+/// Requests to other servers are canonical JSON, or they can't be signed.
+fn check_canonical(contents: &Contents) -> Result<(), ToDeviceError> {
+    for content in contents.values().flat_map(BTreeMap::values) {
+        canonical::parse_object(content.json().get())
+            .map_err(|_no_canonical_json| ToDeviceError::NotCanonical)?;
+    }
+    Ok(())
 }
 
 /// Adds a row for every device that exists, and a log entry for every user who has one. How many

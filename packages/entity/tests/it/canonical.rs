@@ -1,4 +1,4 @@
-use matryx_entity::canonical::{CanonicalError, parse_object, to_text};
+use matryx_entity::canonical::{CanonicalError, loose_text, parse_object, to_text};
 use proptest::prelude::*;
 use ruma::{CanonicalJsonObject, CanonicalJsonValue, Int};
 use serde_json::json;
@@ -25,6 +25,7 @@ proptest! {
     #[test]
     fn survives_its_text(object in prop::collection::btree_map(any::<String>(), values(), 0..6)) {
         let text = to_text(&object);
+        prop_assert_eq!(loose_text(text.as_bytes()), Some(text.clone()));
         prop_assert_eq!(&parse_object(&text).unwrap(), &object);
         // Ruma reads the same, and what it writes is the same.
         let theirs: CanonicalJsonObject = serde_json::from_str(&text).unwrap();
@@ -143,4 +144,37 @@ fn tells_broken_text_from_forbidden_values() {
         parse_object(&deep),
         Err(CanonicalError::NotJson(_))
     ));
+}
+
+#[test]
+fn numbers_of_other_servers_are_written_as_python_writes_them() {
+    // What Python's `json.dumps(json.loads(number))` gives.
+    for (number, python) in [
+        ("0.5", "0.5"),
+        ("-0.5", "-0.5"),
+        ("1.0", "1.0"),
+        ("1e3", "1000.0"),
+        ("0.1", "0.1"),
+        ("0.30000000000000004", "0.30000000000000004"),
+        ("123456789.125", "123456789.125"),
+        ("0.0001", "0.0001"),
+        ("0.00001", "1e-05"),
+        ("1.5e-7", "1.5e-07"),
+        ("1e15", "1000000000000000.0"),
+        ("1e16", "1e+16"),
+        ("1.25e22", "1.25e+22"),
+        ("1e-300", "1e-300"),
+        ("1e300", "1e+300"),
+        ("9007199254740992", "9007199254740992"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("-9223372036854775808", "-9223372036854775808"),
+        ("7", "7"),
+    ] {
+        let text = format!(r#"{{ "b": [{number}, null, true], "a": {{"n":{number}}} }}"#);
+        let expected = format!(r#"{{"a":{{"n":{python}}},"b":[{python},null,true]}}"#);
+        assert_eq!(loose_text(text.as_bytes()), Some(expected));
+    }
+    for nothing in ["", "[]", "7", "{", "{} {}"] {
+        assert_eq!(loose_text(nothing.as_bytes()), None);
+    }
 }

@@ -20,6 +20,9 @@ pub enum ToDeviceError {
     /// A content is something else than an object.
     #[error("The content of a message is an object")]
     NotAnObject,
+    /// A content for another server is no canonical JSON: it could not be sent on.
+    #[error("The content of a message to another server has whole numbers only")]
+    NotCanonical,
     /// The database is away or damaged.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -10,6 +10,7 @@ mod device_strangers;
 mod device_updates;
 mod directory;
 mod edu;
+mod form;
 mod gaps;
 mod giving_up;
 mod history;

@@ -10,7 +10,9 @@ impl From<ToDeviceError> for ApiError {
         match error {
             ToDeviceError::TooMany | ToDeviceError::TooLarge => Self::too_large(error.to_string()),
             ToDeviceError::TypeTooLong => Self::invalid_param(error.to_string()),
-            ToDeviceError::NotAnObject => Self::bad_request(ErrorKind::BadJson, error.to_string()),
+            ToDeviceError::NotAnObject | ToDeviceError::NotCanonical => {
+                Self::bad_request(ErrorKind::BadJson, error.to_string())
+            }
             ToDeviceError::Store(error) => error.into(),
         }
     }

@@ -99,7 +99,7 @@ impl Past<'_> {
             if ends.is_empty()
                 || self.events.len() >= MAX_MISSING
                 || self.bytes >= MAX_BYTES
-                || Instant::now() >= self.until
+                || self.is_over().await
             {
                 break;
             }
@@ -184,6 +184,9 @@ impl Past<'_> {
         let mut judged = BTreeMap::new();
         let mut failed: HashSet<OwnedEventId> = HashSet::new();
         for event in in_order(std::mem::take(&mut self.events)) {
+            if !self.is_followed().await {
+                break;
+            }
             let id = event.event_id().to_owned();
             if event.prev_events().iter().any(|id| failed.contains(id)) {
                 failed.insert(id);
@@ -212,13 +215,13 @@ impl Past<'_> {
                 Err(NotJudged::Room(error)) => return Err(error.into()),
                 Err(NotJudged::OtherRoom) => return Err(FetchError::Useless("another room")),
                 Err(NotJudged::AuthEvents(missing)) => {
-                    self.be_patient()?;
+                    self.be_patient().await?;
                     let id = event.event_id();
                     let learnt = self.fetch.learn_authority(room, &self.servers, id, missing);
                     learnt.await?;
                 }
                 Err(NotJudged::PrevEvents(_)) => {
-                    self.be_patient()?;
+                    self.be_patient().await?;
                     let state = self.fetch.state_before(room, &self.servers, &event);
                     told = match state.await {
                         Ok(state) => Some(state),
@@ -231,12 +234,20 @@ impl Past<'_> {
         Err(FetchError::Nobody)
     }
 
-    fn be_patient(&self) -> Result<(), FetchError> {
-        if Instant::now() < self.until {
-            Ok(())
-        } else {
-            Err(FetchError::Nobody)
+    async fn be_patient(&self) -> Result<(), FetchError> {
+        if self.is_over().await {
+            return Err(FetchError::Nobody);
         }
+        Ok(())
+    }
+
+    async fn is_over(&self) -> bool {
+        Instant::now() >= self.until || !self.is_followed().await
+    }
+
+    /// Is anybody here still in the room? Nothing is asked, or judged, for those who have left.
+    async fn is_followed(&self) -> bool {
+        self.fetch.rooms.resident(&self.room.room_id).await.is_ok()
     }
 }
 

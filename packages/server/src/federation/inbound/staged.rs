@@ -107,6 +107,10 @@ impl Inbound {
             origins.dedup();
             let judged = self.0.fetch.judge(&snapshot, origins, rest).await?;
             over.extend(judged.into_keys());
+            if deps.rooms.resident(&snapshot.room_id).await.is_err() {
+                // Everybody left meanwhile.
+                return Ok(Some(Duration::ZERO));
+            }
         }
         let pause = self.put_off(rows, &over, &due).await?;
         self.merge(room).await;

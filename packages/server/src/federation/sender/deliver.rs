@@ -250,11 +250,14 @@ impl Shared {
     }
 }
 
-/// Does a server say that it would never take this transaction? Only if it says so as a Matrix
+/// Is it the transaction that is wrong, so that it would never be taken? A server says so as a Matrix
 /// server does: a proxy before it may say anything.
 fn is_about_the_content(error: &FederationError) -> bool {
-    let FederationError::Remote { source, .. } = error else {
-        return false;
+    let source = match error {
+        FederationError::Remote { source, .. } => source,
+        // It can't even be signed.
+        FederationError::Request(_) => return true,
+        _ => return false,
     };
     error.kind().is_some() && [400, 413].contains(&source.status_code.as_u16())
 }

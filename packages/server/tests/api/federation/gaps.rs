@@ -195,6 +195,35 @@ async fn a_room_with_a_gap_delays_no_other() {
 }
 
 #[tokio::test]
+async fn a_room_that_everybody_left_is_not_asked_about_any_more() {
+    let visit = Visit::new("11").await;
+    let chain = visit.chain(&visit.join, 70);
+    let known = chain.clone();
+    // One event at a time: that takes long.
+    visit.there.answer("get_missing_events", move |asked| {
+        let latest = asked.body["latest_events"][0].as_str()?;
+        let end = known.iter().position(|(id, _)| id == latest)?;
+        Some(json!({ "events": pdus(&known[end.saturating_sub(1)..end]) }))
+    });
+    visit.transaction("one", &json!([chain[69].1])).await;
+    let leave = format!("/_matrix/client/v3/rooms/{}/leave", encode(&visit.room));
+    let app = &visit.here.server.app;
+    let room = ruma::RoomId::parse(&visit.room).unwrap();
+    let room = app.rooms.snapshot(&room).await.unwrap().no;
+    visit.alice.post(&leave).json(&json!({})).send().await.ok();
+    let over = async {
+        while !app.store.staged_events(room).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let wait = std::time::Duration::from_secs(20);
+    tokio::time::timeout(wait, over).await.unwrap();
+    let asked = visit.there.asked("get_missing_events").len();
+    assert!(asked < 40, "{asked}");
+    assert!(visit.there.asked("state_ids").is_empty());
+}
+
+#[tokio::test]
 async fn many_branches_are_merged_without_a_word() {
     let visit = Visit::new("11").await;
     let since = visit.alice.sync(None).await;

@@ -386,4 +386,9 @@ async fn a_server_that_invites_too_much_waits() {
             answer.error(429, "M_LIMIT_EXCEEDED");
         }
     }
+    // Other servers are none the worse for it.
+    let other = Peer::start().await;
+    let carol = other.server.register("carol").await;
+    let id = carol.create_room(room("11", "private_chat")).await;
+    carol.invite(&id, &bob.id).await;
 }

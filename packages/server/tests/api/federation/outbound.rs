@@ -1,14 +1,21 @@
 //! What leaves a server: to where, and to where not.
 
-use matryx_client::{federation::FederationError, outbound::OutboundError};
+use std::{sync::Arc, time::Duration};
+
+use matryx_client::{
+    federation::{Federation, FederationError, FederationOptions},
+    outbound::{AddressGuard, HttpOptions, HttpOutbound, OutboundError, SystemDns, Trusted},
+};
+use matryx_server::clock::Stopwatch;
 use ruma::{
-    UserId,
+    ServerName, UserId,
     api::federation::{
         discovery::get_server_version, query::get_profile_information::v1 as profile,
     },
+    signatures::Ed25519KeyPair,
 };
 
-use super::pair::Peer;
+use super::pair::{Peer, fixture};
 
 #[tokio::test]
 async fn a_typed_request_comes_back_with_a_typed_answer() {
@@ -61,4 +68,42 @@ async fn nothing_leaves_for_a_denied_address_or_a_stranger() {
         send(&trusting_nobody).await,
         OutboundError::Tls { .. }
     ));
+}
+
+#[tokio::test]
+async fn a_server_that_is_nowhere_is_given_up_at_once() {
+    let one = Peer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 here.test localhost\n").unwrap();
+    let dns = Arc::new(SystemDns::new(hosts, folder.path().join("none")));
+    let outbound = HttpOutbound::new(HttpOptions {
+        dns: dns.clone(),
+        trusted: Trusted::load(&[fixture("ca.crt").into()]).unwrap(),
+        guard: AddressGuard::default(),
+    });
+    let document = Ed25519KeyPair::generate();
+    let federation = Federation::new(FederationOptions {
+        server_name: ServerName::parse("asking.test").unwrap(),
+        key: Arc::new(Ed25519KeyPair::from_der(&document, "k".to_owned()).unwrap()),
+        outbound: Arc::new(outbound.unwrap()),
+        dns,
+        clock: Arc::clone(&one.server.app.clock),
+    });
+    let ask = async |name: &str| {
+        let name = ServerName::parse(name).unwrap();
+        let request = get_server_version::v1::Request::new();
+        federation.send(&name, request).await
+    };
+    for nowhere in ["here.test", "here.test:1", "127.0.0.1:1", "unknown.test"] {
+        let started = Stopwatch::start();
+        let error = ask(nowhere).await.unwrap_err();
+        let is_away = matches!(error, FederationError::Unreachable { .. });
+        assert!(is_away, "{error:?}");
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(1), "{nowhere}: {took:?}");
+    }
+    // By the name of the hosts file.
+    let port = one.name.port().unwrap();
+    ask(&format!("localhost:{port}")).await.unwrap();
 }

@@ -298,9 +298,47 @@ async fn a_room_that_keeps_the_server_out_does_so_everywhere() {
         let refused = scene.send(what, &join, &event).await;
         refused.error(403, "M_FORBIDDEN");
     }
+    let (room, user, id) = (encode(&scene.room), encode(&scene.eve), encode(&join));
+    let knock = format!("/_matrix/federation/v1/make_knock/{room}/{user}?ver=11");
+    scene.get(&knock).await.error(403, "M_FORBIDDEN");
+    let invite = json!({ "room_version": "11", "event": event, "invite_room_state": [] });
+    let exchange = json!({
+        "type": "m.room.member",
+        "room_id": scene.room,
+        "sender": scene.alice.id,
+        "state_key": scene.eve,
+        "content": { "membership": "invite", "third_party_invite": { "signed": {} } },
+    });
+    for (path, body) in [
+        (format!("v1/send_join/{room}/{id}"), &event),
+        (format!("v1/send_leave/{room}/{id}"), &event),
+        (format!("v1/send_knock/{room}/{id}"), &event),
+        (format!("v2/invite/{room}/{id}"), &invite),
+        (format!("v1/exchange_third_party_invite/{room}"), &exchange),
+    ] {
+        let answer = scene
+            .put(&format!("/_matrix/federation/{path}"), body)
+            .await;
+        answer.error(403, "M_FORBIDDEN");
+    }
     let (id, hello) = scene.message("hello", &join, &told, &join);
     let answer = scene.transaction("one", json!([hello])).await.ok();
     assert!(answer["pdus"][&id]["error"].is_string(), "{answer}");
+}
+
+#[tokio::test]
+async fn a_room_that_everybody_here_left_is_not_ours_to_open() {
+    let scene = Scene::new(public("11")).await;
+    let template = scene.make("make_join", &scene.eve).await.ok();
+    let (id, event) = scene.sign(&template["event"]);
+    let leave = format!("/_matrix/client/v3/rooms/{}/leave", encode(&scene.room));
+    scene.alice.post(&leave).json(&json!({})).send().await.ok();
+    for what in ["make_join", "make_leave"] {
+        let gone = scene.make(what, &scene.eve).await;
+        gone.error(404, "M_NOT_FOUND");
+    }
+    let gone = scene.send("send_join", &id, &event).await;
+    gone.error(404, "M_NOT_FOUND");
 }
 
 #[tokio::test]

@@ -14,12 +14,13 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
+use matryx_entity::canonical::loose_text;
 use matryx_server::signing_key::SigningKey;
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, OwnedServerName, RoomVersionId, ServerName,
     api::federation::authentication::{XMatrix, XMatrixSigningInput},
     room_version_rules::RoomVersionRules,
-    signatures,
+    signatures::{self, KeyPair},
 };
 use rustls::{ServerConfig, crypto::ring};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -131,13 +132,28 @@ impl Stranger {
         asked.cloned().collect()
     }
 
-    fn header(&self, method: &Method, uri: &str, body: &[u8], to: &ServerName) -> String {
+    pub(super) fn header(
+        &self,
+        method: &Method,
+        uri: &str,
+        body: &[u8],
+        to: &ServerName,
+    ) -> String {
         let request = http::Request::builder().method(method).uri(uri);
         let request = request.body(body).unwrap();
         let input = XMatrixSigningInput::new(self.name.clone(), to.to_owned(), &self.key.pair);
-        XMatrix::sign_http_request(&request, input)
-            .unwrap()
-            .to_string()
+        if let Ok(header) = XMatrix::sign_http_request(&request, input) {
+            return header.to_string();
+        }
+        // As servers do that don't mind which numbers there are.
+        let content = loose_text(body).unwrap();
+        let origin = &self.name;
+        let signed = format!(
+            r#"{{"content":{content},"destination":"{to}","method":"{method}","origin":"{origin}","uri":"{uri}"}}"#
+        );
+        let signature = self.key.pair.sign(signed.as_bytes());
+        let (id, signature) = (signature.id(), signature.base64());
+        format!(r#"X-Matrix origin="{origin}",destination="{to}",key="{id}",sig="{signature}""#)
     }
 
     /// A signed GET request.

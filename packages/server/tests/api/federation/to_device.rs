@@ -5,10 +5,11 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use http::Method;
 use matryx_entity::{
-    queued_edu::QueuedEdu, received_message::ReceivedMessage, to_device::ToDeviceMessage,
+    log::LogEntry, position::Position, queued_edu::QueuedEdu, received_message::ReceivedMessage,
+    to_device::ToDeviceMessage,
 };
 use matryx_server::to_device::MAX_CONTENT;
-use matryx_surrealdb::KeyRange;
+use matryx_surrealdb::{KeyRange, Plan};
 use ruma::OwnedServerName;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -19,7 +20,7 @@ use super::{
     sender::{Outside, shared_room, until},
 };
 use crate::{
-    send_to_device::{log_in, send, text, texts, token},
+    send_to_device::{log_in, send, text, texts, token, try_send},
     support::{Launch, Site, TestUser, encode},
 };
 
@@ -108,6 +109,41 @@ async fn messages_reach_the_devices_of_another_server_in_order() {
         0,
         "bob has shown that he has all of them"
     );
+}
+
+#[tokio::test]
+async fn what_cannot_be_signed_holds_up_nothing_else() {
+    let (here, there) = tokio::join!(Peer::start(), Peer::start());
+    let alice = here.server.register("alice").await;
+    let kept = here.server.register("kept").await;
+    let bob = there.server.register("bob").await;
+    let first = bob.sync(None).await;
+    let fraction = json!({ "text": 0.5 });
+    let bad = json!({ (bob.id.as_str()): { "*": fraction } });
+    let answer = try_send(&alice, "m.test", "bad", &bad).await;
+    answer.error(400, "M_BAD_JSON");
+    // Within a server there is nothing to sign.
+    let here_only = json!({ (kept.id.as_str()): { "*": fraction } });
+    send(&alice, "here", here_only).await;
+    let waiting = kept.sync(None).await;
+    assert_eq!(waiting["to_device"]["events"][0]["content"], fraction);
+    // One that waits all the same is given up.
+    let mut plan = Plan::new();
+    let server = there.name.clone();
+    let at = plan.log(LogEntry::QueuedEdu {
+        server: server.clone(),
+    });
+    let json = edu(&alice.id, "bad", &bad).to_string();
+    let row = QueuedEdu {
+        server,
+        at: Position::default(),
+        json,
+    };
+    plan.create_at(&row, at);
+    here.server.app.store.commit(plan).await.unwrap();
+    send(&alice, "good", to(&bob.id, "*", "good")).await;
+    assert_eq!(receive(&bob, token(&first), 1).await, ["good"]);
+    all_sent(&here).await;
 }
 
 #[tokio::test]
