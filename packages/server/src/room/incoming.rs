@@ -26,6 +26,7 @@ use matryx_surrealdb::StoreError;
 use ruma::{
     OwnedEventId,
     events::{StateEventType, TimelineEventType},
+    room_version_rules::RoomVersionRules,
 };
 
 use super::{
@@ -221,11 +222,7 @@ impl Rooms {
             return Err(StoreError::Conflict { room }.into());
         }
         let auth_events = self.auth_events(pdu, &snapshot).await?;
-        let mut named: Vec<&Pdu> = auth_events.iter().map(|event| &*event.pdu).collect();
-        let create = snapshot.get(&StateEventType::RoomCreate, "");
-        named.extend(create.map(|event| &*event.pdu));
-        let by_auth_events = check_is_only_create(pdu, &snapshot)
-            .and_then(|()| auth::authorize_by_auth_events(rules, pdu, &named));
+        let by_auth_events = check_authority(pdu, &auth_events, &snapshot, rules);
 
         let mut draft = Draft::new(self, head);
         draft.way = way.clone();
@@ -449,14 +446,21 @@ fn check_policy(pdu: &Pdu, room: &RoomSnapshot) -> Result<(), AuthError> {
     policy.unwrap_or(Ok(())).map_err(AuthError::from)
 }
 
-/// A room has one create event. By the auth rules alone, the server that the id of a room names
-/// could make another.
-fn check_is_only_create(pdu: &Pdu, room: &RoomSnapshot) -> Result<(), AuthError> {
-    let is_create = *pdu.kind() == TimelineEventType::RoomCreate;
-    if is_create && room.get(&StateEventType::RoomCreate, "").is_some() {
+/// Is an event allowed by those that it names? A room has one create event: by the auth rules
+/// alone, the server that the id of a room names could make another.
+fn check_authority(
+    pdu: &Pdu,
+    named: &[Arc<TimelineEvent>],
+    room: &RoomSnapshot,
+    rules: &RoomVersionRules,
+) -> Result<(), AuthError> {
+    let create = room.get(&StateEventType::RoomCreate, "");
+    if *pdu.kind() == TimelineEventType::RoomCreate && create.is_some() {
         return Err("the room has a create event".to_owned().into());
     }
-    Ok(())
+    let named = named.iter().chain(create);
+    let named: Vec<&Pdu> = named.map(|event| &*event.pdu).collect();
+    auth::authorize_by_auth_events(rules, pdu, &named)
 }
 
 /// The events that an event names as its authority, as far as the current state holds them

@@ -36,7 +36,6 @@ enum Change {
     Remove(&'static str),
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn changes() -> Vec<Change> {
     use Change::{Remove, Set};
     let ids = |count: usize| {

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use matryx_client::{
     federation::{Federation, FederationError, FederationOptions},
-    outbound::{AddressGuard, HttpOptions, HttpOutbound, OutboundError, SystemDns, Trusted},
+    outbound::{
+        AddressGuard, HttpOptions, HttpOutbound, MemoryLimits, OutboundError, SystemDns, Trusted,
+    },
 };
 use matryx_server::clock::Stopwatch;
 use ruma::{
@@ -81,6 +83,7 @@ async fn a_server_that_is_nowhere_is_given_up_at_once() {
         dns: dns.clone(),
         trusted: Trusted::load(&[fixture("ca.crt").into()]).unwrap(),
         guard: AddressGuard::default(),
+        memory: MemoryLimits::default(),
     });
     let document = Ed25519KeyPair::generate();
     let federation = Federation::new(FederationOptions {

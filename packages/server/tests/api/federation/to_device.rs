@@ -138,6 +138,7 @@ async fn what_cannot_be_signed_holds_up_nothing_else() {
         server,
         at: Position::default(),
         json,
+        queued_ts: None,
     };
     plan.create_at(&row, at);
     here.server.app.store.commit(plan).await.unwrap();
