@@ -28,6 +28,7 @@ def of(version, host, guest):
         both_speak_at_once,
         both_go_on_apart_and_agree_afterwards,
         is_away_and_catches_up,
+        comes_back_and_reads_what_was_said_meanwhile,
         is_of_a_server_that_is_shut_out,
     ]
     if number >= 7:
@@ -366,6 +367,20 @@ def is_away_and_catches_up(host, guest, version):
     host.start()
     hears(alice, room, lonely)
     agree(room, alice, bob)
+
+
+def comes_back_and_reads_what_was_said_meanwhile(host, guest, version):
+    alice, bob, room = meet(host, guest, version)
+    said = [alice.say(room, "to Bob"), bob.say(room, "to Alice")]
+    hears(alice, room, said[-1])
+    bob.leave(room)
+    is_now(alice, room, bob, "leave")
+    said += [alice.say(room, f"to nobody {number}") for number in range(PAGE)]
+    bob.join(room, host.name)
+    said.append(bob.say(room, "I am back"))
+    hears(alice, room, said[-1])
+    agree(room, alice, bob)
+    assert hear_alike(room, alice, bob) == said
 
 
 def is_of_a_server_that_is_shut_out(host, guest, version):

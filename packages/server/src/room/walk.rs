@@ -78,7 +78,7 @@ impl Rooms {
         filter: &RoomEventFilter,
     ) -> Result<Walk, RoomError> {
         match way.direction {
-            Direction::Backward => self.walk_back(view, way, filter, MAX_REACHES).await,
+            Direction::Backward => self.walk_back(view, way, filter, Some(MAX_REACHES)).await,
             Direction::Forward => self.walk_on(view, way, filter).await,
         }
     }
@@ -91,21 +91,22 @@ impl Rooms {
         filter: &RoomEventFilter,
     ) -> Result<Walk, RoomError> {
         match way.direction {
-            Direction::Backward => self.walk_back(view, way, filter, 0).await,
+            Direction::Backward => self.walk_back(view, way, filter, None).await,
             Direction::Forward => self.walk_on(view, way, filter).await,
         }
     }
 
+    /// `reaches` is how often more may be asked for; none where nobody is to be asked.
     async fn walk_back(
         &self,
         view: &View,
         mut way: Way,
         filter: &RoomEventFilter,
-        mut reaches: usize,
+        mut reaches: Option<usize>,
     ) -> Result<Walk, RoomError> {
         let mut view = view.clone();
         let mut walk = Walk::default();
-        let (limit, fetches) = (way.limit, reaches > 0);
+        let limit = way.limit;
         for _ in 0..MAX_GAPS {
             way.limit = limit - walk.events.len();
             let Some(gap) = Stretch::of_gap(way.from) else {
@@ -128,7 +129,7 @@ impl Rooms {
                 .walk_down(&view, way, filter, gap, &mut reaches)
                 .await?;
             walk.extend(more);
-            if reaches < allowed
+            if reaches != allowed
                 && let Some(room) = self.sync().room(view.room.no).await?
             {
                 // What came may redact what is older.
@@ -137,7 +138,7 @@ impl Rooms {
             let stays = match end {
                 End::Ahead => true,
                 End::Whole => false,
-                End::Torn => fetches && reaches == 0,
+                End::Torn => reaches == Some(0),
             };
             if stays || way.to_within().is_some() {
                 return Ok(walk);
@@ -153,14 +154,14 @@ impl Rooms {
     }
 
     /// Walks down what this server followed and what came before, or down the stretch before an
-    /// event with a seam. `reaches` is how often more of it may be asked for.
+    /// event with a seam. Once nobody had more of it, nobody is asked any more.
     async fn walk_down(
         &self,
         view: &View,
         way: Way,
         filter: &RoomEventFilter,
         stretch: Stretch,
-        reaches: &mut usize,
+        reaches: &mut Option<usize>,
     ) -> Result<(Walk, End), RoomError> {
         let mut way = Way {
             to: way.to_within(),
@@ -185,11 +186,18 @@ impl Rooms {
                 if bottom.missing.is_empty() {
                     return Ok((walk, End::Whole));
                 }
-                if *reaches == 0 || !self.reach_back(&view.room, stretch).await? {
+                let has_more = match *reaches {
+                    None | Some(0) => false,
+                    Some(left) => {
+                        let has_more = self.reach_back(&view.room, stretch).await?;
+                        *reaches = has_more.then_some(left - 1);
+                        has_more
+                    }
+                };
+                if !has_more {
                     walk.exhausted = false;
                     return Ok((walk, End::Torn));
                 }
-                *reaches -= 1;
             }
             let lowest = self.lowest(&view.room, stretch).await?;
             way.floor = lowest.unwrap_or(way.floor);
