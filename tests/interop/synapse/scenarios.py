@@ -371,7 +371,9 @@ def is_away_and_catches_up(host, guest, version):
 
 def comes_back_and_reads_what_was_said_meanwhile(host, guest, version):
     alice, bob, room = meet(host, guest, version)
-    said = [alice.say(room, "to Bob"), bob.say(room, "to Alice")]
+    said = [alice.say(room, "to Bob")]
+    hears(bob, room, said[-1])
+    said.append(bob.say(room, "to Alice"))
     hears(alice, room, said[-1])
     bob.leave(room)
     is_now(alice, room, bob, "leave")
