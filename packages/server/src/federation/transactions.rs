@@ -5,18 +5,24 @@
 //! restart a transaction is worked through again, and nothing happens twice by that: events are
 //! known by their ids, as are messages to devices, receipts only move forward, and who types, types.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use matryx_client::Flights;
 use matryx_surrealdb::StoreError;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
-use ruma::{OwnedServerName, OwnedTransactionId};
+use ruma::{OwnedServerName, OwnedTransactionId, ServerName};
 
 use super::inbound::Results;
 
 /// How many outcomes are remembered.
 const MAX_OUTCOMES: usize = 2_000;
+
+/// How many transactions of one server, and of all, are under way at once. A server sends one after
+/// the other; but the work on one goes on when the server hangs up, and it may then send it again.
+const MAX_OF_ONE: usize = 4;
+const MAX_IN_ALL: usize = 500;
 
 /// A transaction is known by its server and the id that this gave it.
 pub type TransactionKey = (OwnedServerName, OwnedTransactionId);
@@ -31,6 +37,9 @@ pub enum Undone {
     /// The work broke down.
     #[error("the work broke down")]
     BrokeDown,
+    /// Too many are under way.
+    #[error("too many transactions are under way")]
+    TooMany,
     /// Something that must not get lost could not be written down.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -41,6 +50,33 @@ type Outcome = Result<Arc<Results>, Undone>;
 struct Inner {
     flights: Flights<TransactionKey, Outcome>,
     outcomes: Cache<TransactionKey, Arc<Results>>,
+    /// How many transactions are under way, by their servers. A plain mutex: held for a look-up only.
+    under_way: Arc<Mutex<UnderWay>>,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    all: usize,
+    of: HashMap<OwnedServerName, usize>,
+}
+
+/// One of the transactions under way, until this is dropped.
+pub struct Place {
+    server: OwnedServerName,
+    under_way: Arc<Mutex<UnderWay>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut under_way = self.under_way.lock();
+        under_way.all = under_way.all.saturating_sub(1);
+        if let Some(count) = under_way.of.get_mut(&self.server) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                under_way.of.remove(&self.server);
+            }
+        }
+    }
 }
 
 impl Default for Transactions {
@@ -48,11 +84,30 @@ impl Default for Transactions {
         Self(Arc::new(Inner {
             flights: Flights::default(),
             outcomes: Cache::new(MAX_OUTCOMES),
+            under_way: Arc::default(),
         }))
     }
 }
 
 impl Transactions {
+    /// Counts one more transaction of a server, which is to be kept with the work on it.
+    ///
+    /// # Errors
+    /// [`Undone::TooMany`]: the server must send it again later.
+    pub fn begin(&self, server: &ServerName) -> Result<Place, Undone> {
+        let mut under_way = self.0.under_way.lock();
+        let count = under_way.of.get(server).copied().unwrap_or_default();
+        if under_way.all >= MAX_IN_ALL || count >= MAX_OF_ONE {
+            return Err(Undone::TooMany);
+        }
+        under_way.all += 1;
+        under_way.of.insert(server.to_owned(), count + 1);
+        Ok(Place {
+            server: server.to_owned(),
+            under_way: Arc::clone(&self.0.under_way),
+        })
+    }
+
     /// The outcome of a transaction: what is remembered, what somebody else is working on, or what
     /// `work` comes to. Whoever waits carries the work on: it must be waited for in a task of its
     /// own, which does not end with the request.
@@ -122,6 +177,23 @@ mod tests {
         assert_eq!(other.as_deref().ok(), Some(&Results::new()));
         ask("two".into()).await.unwrap();
         assert_eq!(count.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn so_many_are_under_way_and_no_more() {
+        let transactions = Transactions::default();
+        let name = |nth: usize| OwnedServerName::try_from(format!("s{nth}.test")).unwrap();
+        let begin = |nth| transactions.begin(&name(nth));
+        let mut places: Vec<Place> = (0..MAX_OF_ONE).map(|_| begin(0).unwrap()).collect();
+        assert!(matches!(begin(0), Err(Undone::TooMany)));
+        for nth in 1..=MAX_IN_ALL - MAX_OF_ONE {
+            places.push(begin(nth).unwrap());
+        }
+        assert!(matches!(begin(MAX_IN_ALL), Err(Undone::TooMany)));
+        places.remove(0);
+        assert!(begin(0).is_ok());
+        places.clear();
+        assert!(transactions.0.under_way.lock().of.is_empty());
     }
 
     #[tokio::test]

@@ -37,6 +37,7 @@ pub async fn send(
     if request.origin != origin {
         return Err(ApiError::forbidden("The transaction is of another server"));
     }
+    let place = app.transactions.begin(&origin)?;
     // A server that hangs up must not stop the work half-way.
     let key = (origin.clone(), request.transaction_id);
     let (tasks, transactions) = (app.tasks.clone(), app.transactions.clone());
@@ -49,7 +50,9 @@ pub async fn send(
             edus.receive(request.edus).await?;
             Ok(results)
         };
-        transactions.once(key, work.boxed()).await
+        let outcome = transactions.once(key, work.boxed()).await;
+        drop(place);
+        outcome
     });
     let pdus = work.await.map_err(|error| ApiError::unavailable(&error))?;
     Ok(Response::new(Arc::unwrap_or_clone(pdus?)))

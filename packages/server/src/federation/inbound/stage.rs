@@ -1,6 +1,6 @@
 //! Writing down events that can't be judged yet: so many, and no more.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use matryx_entity::{
     room_no::RoomNo,
@@ -22,6 +22,10 @@ const MAX_STAGED: usize = 200;
 const MAX_UNVERIFIED: usize = 100;
 const MAX_UNVERIFIED_OF_ONE: usize = 50;
 const MAX_UNVERIFIED_IN_ALL: usize = 500;
+
+/// How long a room rests between two looks at it for each of its staged events, whatever rings:
+/// every look reads and verifies them all, and every event that comes into the room rings.
+const REST: Duration = Duration::from_millis(2);
 
 /// A room with staged events.
 #[derive(Default)]
@@ -220,6 +224,13 @@ impl Inbound {
         if let Some(waiting) = self.0.waiting.lock().get_mut(&room) {
             waiting.seen = Counts::of(rows);
         }
+    }
+
+    /// How long a room is left alone after a look at it.
+    pub(super) fn rest(&self, room: RoomNo) -> Duration {
+        let waiting = self.0.waiting.lock();
+        let count = waiting.get(&room).map_or(0, Waiting::all);
+        REST.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     /// Nothing is staged in a room. Says whether that still holds; then its worker is to end.

@@ -64,6 +64,7 @@ impl Inbound {
                 }
                 continue;
             };
+            sleep(self.rest(room)).await;
             tokio::select! {
                 () = sleep(pause) => {}
                 () = bell.notified() => {}
