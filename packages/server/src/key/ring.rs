@@ -41,8 +41,10 @@ use super::{
 
 /// The most servers whose keys are held in memory.
 const MAX_SERVERS: usize = 10_000;
-/// The most servers that are asked for keys at once.
+/// The most servers that are asked for keys at once: of those whose keys were known once, and of
+/// strangers.
 const MAX_FETCHES: usize = 64;
+const MAX_STRANGERS: usize = 64;
 /// The longest that a request waits for its sender's key.
 const REQUEST_PATIENCE: Duration = Duration::from_millis(9500);
 /// The longest that the keys of one server are asked for, of it and of notaries.
@@ -80,8 +82,10 @@ pub(super) struct Inner {
     banned: BTreeSet<Vec<u8>>,
     known: Cache<OwnedServerName, Arc<ServerKeys>>,
     attempts: Cache<OwnedServerName, Attempt>,
-    /// Bounds fetches, so that made-up servers by the thousand don't use up sockets.
+    /// Bounds fetches, so that made-up servers by the thousand don't use up sockets, and that those
+    /// who are no strangers don't wait behind them.
     places: Semaphore,
+    strangers: Semaphore,
     flights: Flights<OwnedServerName, Option<Arc<ServerKeys>>>,
 }
 
@@ -99,6 +103,7 @@ impl KeyRing {
             known: Cache::new(MAX_SERVERS),
             attempts: Cache::new(MAX_SERVERS),
             places: Semaphore::new(MAX_FETCHES),
+            strangers: Semaphore::new(MAX_STRANGERS),
             flights: Flights::default(),
         }))
     }
@@ -363,7 +368,8 @@ impl Inner {
         }
         let fetch = || {
             let (inner, server) = (Arc::clone(self), server.clone());
-            async move { inner.fetch_and_keep(&server).await }.boxed()
+            let is_stranger = known.is_none();
+            async move { inner.fetch_and_keep(&server, is_stranger).await }.boxed()
         };
         let fetched = self.flights.join(&server, fetch).await;
         Ok(Found {
@@ -372,8 +378,17 @@ impl Inner {
         })
     }
 
-    async fn fetch_and_keep(&self, server: &OwnedServerName) -> Option<Arc<ServerKeys>> {
-        let _place = self.places.acquire().await.ok()?;
+    async fn fetch_and_keep(
+        &self,
+        server: &OwnedServerName,
+        is_stranger: bool,
+    ) -> Option<Arc<ServerKeys>> {
+        let places = if is_stranger {
+            &self.strangers
+        } else {
+            &self.places
+        };
+        let _place = places.acquire().await.ok()?;
         let fetched = match timeout(FETCH_PATIENCE, self.fetch(server)).await {
             Ok(Ok(keys)) => self.keep(keys).await,
             Ok(Err(error)) => Err(error),

@@ -42,7 +42,7 @@ impl Clock for StillClock {
 #[derive(Default)]
 struct Script {
     answers: Mutex<HashMap<String, String>>,
-    /// The address that never answers.
+    /// An address that never answers, as do those that begin with that word.
     silent: Mutex<Option<String>>,
     asked: Mutex<Vec<String>>,
 }
@@ -73,7 +73,8 @@ impl Outbound for Script {
         let url = request.uri().to_string();
         let url = url.split('?').next().unwrap().to_owned();
         let answer = self.answers.lock().get(&url).cloned();
-        let is_silent = self.silent.lock().as_ref() == Some(&url);
+        let is_silent =
+            self.silent.lock().as_ref() == Some(&url) || url.starts_with("https://silent");
         self.asked.lock().push(url);
         async move {
             tokio::task::yield_now().await;
@@ -209,6 +210,40 @@ async fn asks_again_when_keys_have_expired() {
     assert_eq!(world.network.asked(), [DIRECT]);
     assert!(world.has_keys().await);
     assert_eq!(world.network.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn who_is_no_stranger_does_not_wait_behind_strangers() {
+    let (world, store) = World::new(&[]).await;
+    let there = keys_of(THERE, &store).await;
+    world.answer(DIRECT, &there.published(world.clock.now()).unwrap());
+    assert!(world.has_keys().await);
+    world.advance(Duration::from_hours(25));
+    world.answer(DIRECT, &there.published(world.clock.now()).unwrap());
+    let strangers = (0..300).map(|number| {
+        let queried = Queried {
+            server_name: name(&format!("silent{number}.test:1")),
+            ids: Vec::new(),
+            minimum_valid_until_ts: None,
+        };
+        world.ring.query(vec![queried])
+    });
+    world.network.asked();
+    let strangers = futures_util::future::join_all(strangers);
+    let known = async {
+        // Until as many strangers are asked as ever will be.
+        while world.network.asked.lock().len() < 64 {
+            tokio::task::yield_now().await;
+        }
+        assert!(world.has_keys().await);
+    };
+    tokio::select! {
+        _ = strangers => panic!("nobody answers"),
+        () = known => {}
+    }
+    let asked = world.network.asked();
+    assert_eq!(asked.iter().filter(|url| *url == DIRECT).count(), 1);
+    assert_eq!(asked.len(), 65);
 }
 
 #[tokio::test]
