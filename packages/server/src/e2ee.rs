@@ -12,6 +12,7 @@ mod cross_signing;
 mod error;
 mod query;
 pub mod remote;
+mod shelf;
 mod signatures;
 mod stock;
 mod upload;
@@ -24,7 +25,7 @@ use matryx_entity::{device_list::DeviceList, log::LogEntry, signed_object::Signe
 use matryx_surrealdb::Store;
 use ruma::{OwnedUserId, UserId};
 
-use self::{cache::UserCache, query::OwnSignatures, remote::RemoteLists};
+use self::{cache::UserCache, query::OwnSignatures, remote::RemoteLists, shelf::Shelf};
 pub use self::{
     claim::{ClaimedKeys, Claims, DevicesKeys},
     cross_signing::SigningKeys,
@@ -38,6 +39,9 @@ use crate::user::Users;
 
 /// How many bytes of what users signed of others are held.
 const SIGNATURE_BYTES: u64 = 4 << 20;
+
+/// How many bytes of keys that are being claimed are held.
+const SHELF_BYTES: u64 = 4 << 20;
 
 /// What the domain is built from.
 pub struct E2eeDependencies {
@@ -65,15 +69,21 @@ struct Inner {
     remote: RemoteLists,
     keys: UserCache<UserKeys>,
     signatures: UserCache<OwnSignatures>,
+    shelves: UserCache<Shelf>,
 }
 
 impl Inner {
     /// Forgets what a change makes stale.
     fn follow(&self, entry: &LogEntry) {
         match entry {
-            LogEntry::Device { user, .. } => self.keys.forget(user),
+            LogEntry::Device { user, .. } => {
+                self.keys.forget(user);
+                self.shelves.forget(user);
+            }
+            LogEntry::OneTimeKeys { user, .. } => self.shelves.forget(user),
             LogEntry::User { user } => {
                 self.keys.forget(user);
+                self.shelves.forget(user);
                 self.signatures.forget(user);
             }
             LogEntry::Signed { user, .. } => self.signatures.forget(user),
@@ -98,6 +108,7 @@ impl E2ee {
             remote,
             keys: UserCache::new("user_keys", cache_bytes),
             signatures: UserCache::new("key_signatures", SIGNATURE_BYTES),
+            shelves: UserCache::new("one_time_keys", SHELF_BYTES),
         });
         let follower = Arc::downgrade(&inner);
         sync.on_entry(move |_, entry| {

@@ -34,13 +34,8 @@ impl Failure {
     /// The failure that explains a response: statements that merely were not run because of it
     /// are passed over.
     pub(crate) fn of_statements(results: &mut IndexedResults) -> Option<Self> {
-        Self::of_errors(results.take_errors().into_values())
-    }
-
-    /// The failure that explains the errors of a query's statements.
-    pub(crate) fn of_errors(errors: impl IntoIterator<Item = surrealdb::Error>) -> Option<Self> {
         let mut found: Option<Self> = None;
-        for error in errors {
+        for error in results.take_errors().into_values() {
             let failure = Self::from(error);
             let better = match (&found, &failure) {
                 (None, _)

@@ -148,6 +148,11 @@ impl Plan {
         self
     }
 
+    /// How many entries it appends to the commit log.
+    pub fn entries(&self) -> u64 {
+        self.log.len() as u64
+    }
+
     /// Whether there is anything to commit.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.log.is_empty()

@@ -3,21 +3,21 @@
 //! For each row that a DELETE removes, the database looks through the fields of all tables for
 //! references to it, one range read on another thread for every table, and then for edges of the
 //! graph. With fifty tables that is one to two milliseconds of processor time, thirty times what the
-//! row cost to create. No table here has references or edges. So rows go by the step of a DELETE
-//! that is left without them, in one transaction with whatever the caller writes beside. Tables with
-//! an index are left to the query language, which keeps it.
+//! row cost to create. No table here has references or edges. So rows that go for themselves, with
+//! nothing written beside, go by the step of a DELETE that is left without them. Tables with an index
+//! are left to the query language, which keeps it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use matryx_entity::stored::{Key, KeyPart};
-use surrealdb_core::{dbs::Session, kvs::QueryRequest};
 use surrealdb_datastore::{
     Transaction, TransactionType,
     catalog::providers::{DatabaseProvider, TableProvider},
     storage_error,
     val::{Array, RecordIdKey, TableName, Value as Part},
 };
-use surrealdb_types::{Array as Values, Value, Variables};
+use surrealdb_types::{Array as Values, Value};
 use tokio::{task::consume_budget, time::Instant};
 
 use crate::{
@@ -47,23 +47,16 @@ pub(crate) fn ids(records: &[RecordName]) -> Value {
 }
 
 impl Database {
-    /// Whether [`Database::try_remove`] is for these records.
-    pub(crate) fn can_remove(&self, records: &[RecordName]) -> bool {
-        let is_indexed = |(table, _): &RecordName| INDEXED.contains(table);
-        self.is_embedded() && !records.iter().any(is_indexed)
-    }
-
     /// Removes records, in one transaction.
     pub(crate) async fn remove(&self, records: &[RecordName]) -> Result<(), StoreError> {
-        if !self.can_remove(records) {
+        let is_indexed = |(table, _): &RecordName| INDEXED.contains(table);
+        if !self.is_embedded() || records.iter().any(is_indexed) {
             let ids = variables([("ids", ids(records))]);
             return self.query(REMOVE, ids).await.map(drop);
         }
         let mut tries = 0;
         loop {
-            let removal = self.try_remove(records, None, Variables::new());
-            // Who calls this may be a large future already.
-            match Box::pin(removal).await {
+            match self.try_remove(records).boxed().await {
                 Err(Failure::Conflict) if tries < CONFLICT_TRIES => {
                     tries += 1;
                     tokio::time::sleep(Duration::from_millis(1 << tries.min(6))).await;
@@ -73,14 +66,8 @@ impl Database {
         }
     }
 
-    /// Removes records and then runs a query, once and in one transaction, which the query's text
-    /// neither begins nor commits. Either all of it happens or nothing.
-    pub(crate) async fn try_remove(
-        &self,
-        records: &[RecordName],
-        query: Option<&'static str>,
-        variables: Variables,
-    ) -> Result<(), Failure> {
+    /// Removes records of an embedded engine once.
+    async fn try_remove(&self, records: &[RecordName]) -> Result<(), Failure> {
         let started = Instant::now();
         let (datastore, [namespace, database]) = self.datastore()?;
         let failed = |error| match storage_error(&error) {
@@ -88,8 +75,8 @@ impl Database {
             _ => Failure::Unavailable(format!("{error:#}").into()),
         };
         let write = datastore.transaction(TransactionType::Write);
-        let transaction = Arc::new(write.await.map_err(failed)?);
-        let rest = async {
+        let transaction = write.await.map_err(failed)?;
+        let removals = async {
             let inside = transaction.expect_db_by_name(namespace, database);
             let inside = inside.await.map_err(failed)?;
             for (table, key) in records {
@@ -99,18 +86,9 @@ impl Database {
                 removal.await.map_err(failed)?;
                 consume_budget().await;
             }
-            let Some(query) = query else {
-                return Ok(());
-            };
-            let session = Session::owner().with_ns(namespace).with_db(database);
-            let request = QueryRequest::new(query, &session)
-                .with_variables(Some(variables))
-                .with_transaction(Arc::clone(&transaction));
-            let results = datastore.run(request).await.map_err(Failure::from)?;
-            let errors = results.into_iter().filter_map(|slot| slot.result.err());
-            Failure::of_errors(errors).map_or(Ok(()), Err)
+            Ok(())
         };
-        let result = match rest.await {
+        let result = match removals.await {
             Ok(()) => transaction.commit().await.map_err(failed),
             Err(failure) => {
                 undo(&transaction).await;

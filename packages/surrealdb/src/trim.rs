@@ -1,7 +1,7 @@
 //! Keeps the log short: removes what is below the horizon.
 //!
-//! The horizon moves in the transaction in which the rows go, so that there is never a gap that
-//! nobody knows of.
+//! The horizon moves before the rows go, so that a crash in between leaves rows that nobody
+//! misses, never a gap that nobody knows of.
 
 use std::time::Duration;
 
@@ -15,10 +15,7 @@ use metrics::gauge;
 use surrealdb_types::{Number, RecordId, Value, Variables};
 use tokio::time::sleep;
 
-use crate::{
-    database::variables, doorbell::read_bells, error::StoreError, range::KeyRange,
-    removal::RecordName, store::Store,
-};
+use crate::{database::variables, doorbell::read_bells, error::StoreError, store::Store};
 
 /// How many entries one transaction removes.
 const CHUNK: u64 = 1000;
@@ -26,13 +23,6 @@ const CHUNK: u64 = 1000;
 const NODES: &str = "SELECT * FROM node";
 
 const MOVE_HORIZON: &str = "UPDATE $node SET horizon = $horizon RETURN NONE";
-
-const TRIM: &str = "
-    BEGIN;
-    UPDATE $node SET horizon = $horizon RETURN NONE;
-    DELETE $range RETURN NONE;
-    COMMIT;
-";
 
 impl Store {
     /// Removes all but the newest `keep` entries of every node's log; how many it removed.
@@ -78,8 +68,6 @@ impl Store {
     }
 
     async fn trim_chunk(&self, node: NodeNo, from: u64, until: u64) -> Result<(), StoreError> {
-        let key = |seq| LogRow::key_of(Position { node, seq });
-        let range = KeyRange::until(&key(from), &key(until));
         let horizon = i64::try_from(until).unwrap_or(i64::MAX);
         let variables = variables([
             (
@@ -87,15 +75,9 @@ impl Store {
                 Value::RecordId(RecordId::new(Node::TABLE, i64::from(node))),
             ),
             ("horizon", Value::Number(Number::Int(horizon))),
-            ("range", Value::RecordId(range.record_id(LogRow::TABLE))),
         ]);
-        let database = self.database();
-        let names = (from..until).map(|seq| (LogRow::TABLE, key(seq)));
-        let names: Vec<RecordName> = names.collect();
-        if !database.can_remove(&names) {
-            return database.query(TRIM, variables).await.map(drop);
-        }
-        let removal = database.try_remove(&names, Some(MOVE_HORIZON), variables);
-        Box::pin(removal).await.map_err(StoreError::from)
+        self.database().query(MOVE_HORIZON, variables).await?;
+        let keys = (from..until).map(|seq| LogRow::key_of(Position { node, seq }));
+        self.remove::<LogRow>(&keys.collect::<Vec<_>>()).await
     }
 }

@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use self::texts::{BESIDE, GUARDED, INSERT, SILENT, SILENT_BESIDE, WRITE};
+use self::texts::{GUARDED, INSERT, SILENT, WRITE};
 use crate::{
     batch::{Batch, created_as},
     codec,
@@ -271,10 +271,18 @@ impl Writer {
     }
 
     async fn write_embedded(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let text = match (
+            batch.entries.is_empty(),
+            batch.puts.len() + batch.deletes.len(),
+        ) {
+            (true, _) => SILENT,
+            (false, 0) => INSERT,
+            (false, _) => WRITE,
+        };
         self.mend().await?;
         let mut tries = 0;
         loop {
-            match self.try_embedded(batch).await {
+            match self.database.try_query(text, self.variables(batch)?).await {
                 Err(Failure::Conflict) if tries < CONFLICT_TRIES => {
                     tries += 1;
                     counter!("matryx_commit_conflicts_total").increment(1);
@@ -284,29 +292,9 @@ impl Writer {
                     self.mend_at = Some(Instant::now() + MEND_PAUSE);
                     return Err(Failure::Unavailable(reason));
                 }
-                result => return result,
+                result => return result.map(drop),
             }
         }
-    }
-
-    async fn try_embedded(&self, batch: &Batch) -> Result<(), Failure> {
-        let Batch { puts, deletes, .. } = batch;
-        let variables = self.variables(batch)?;
-        if !deletes.is_empty() && self.database.can_remove(deletes) {
-            let text = match (batch.entries.is_empty(), batch.rows() > deletes.len()) {
-                (true, false) => None,
-                (true, true) => Some(SILENT_BESIDE),
-                (false, _) => Some(BESIDE),
-            };
-            let removal = self.database.try_remove(deletes, text, variables);
-            return Box::pin(removal).await;
-        }
-        let text = match (batch.entries.is_empty(), puts.len() + deletes.len()) {
-            (true, _) => SILENT,
-            (false, 0) => INSERT,
-            (false, _) => WRITE,
-        };
-        self.database.try_query(text, variables).await.map(drop)
     }
 
     /// Opens an engine anew that has failed to write. Nothing is written by the broken one: what

@@ -65,6 +65,12 @@ impl<V: Weigh> UserCache<V> {
         Epoch(self.epoch.load(Ordering::Acquire))
     }
 
+    /// Keeps what is left of something that was true at `read_at` after `changes` of one's own, of
+    /// which the log has told since, unless something else changed meanwhile.
+    pub(super) fn renew(&self, user: &UserId, value: Arc<V>, read_at: Epoch, changes: u64) {
+        self.insert(user, value, Epoch(read_at.0.wrapping_add(changes)));
+    }
+
     /// Keeps what was read since `read_at`, unless something changed meanwhile.
     pub(super) fn insert(&self, user: &UserId, value: Arc<V>, read_at: Epoch) {
         let unchanged = || self.epoch.load(Ordering::Acquire) == read_at.0;
@@ -111,6 +117,22 @@ mod tests {
         cache.forget(alice);
         assert!(cache.get(alice).is_none());
         cache.insert(alice, Arc::new(Text(10)), before);
+        assert!(cache.get(alice).is_none());
+    }
+
+    #[test]
+    fn keeps_what_is_left_after_changes_of_ones_own_and_no_others() {
+        let cache = UserCache::new("test", 1 << 20);
+        let alice = user_id!("@alice:localhost");
+        let before = cache.epoch();
+        cache.forget(alice);
+        cache.forget(alice);
+        cache.renew(alice, Arc::new(Text(10)), before, 2);
+        assert!(cache.get(alice).is_some());
+        let before = cache.epoch();
+        cache.forget(alice);
+        cache.forget(alice);
+        cache.renew(alice, Arc::new(Text(10)), before, 1);
         assert!(cache.get(alice).is_none());
     }
 

@@ -1,10 +1,10 @@
 //! Giving out one-time keys.
 //!
-//! A key is issued by a commit that removes it and creates its [`IssuedKey`]: whoever loses that
+//! A key is removed, then issued by a commit that creates its [`IssuedKey`]: whoever loses that
 //! race, also against another process, has got nothing and takes the next key. The answer follows
 //! the commit, so a crash in between loses a key and never gives it twice.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use matryx_entity::{
@@ -17,14 +17,14 @@ use ruma::{
     encryption::OneTimeKey as AnyKey, serde::Raw,
 };
 
-use super::{E2ee, E2eeError, remote::RemoteFailure};
+use super::{E2ee, E2eeError, remote::RemoteFailure, shelf::Shelf};
 
 /// The most users whose keys one request claims.
 const MAX_USERS: usize = 2_000;
 /// Of how many users keys are issued at once.
 const AT_ONCE: usize = 16;
-/// How often a claim is tried against other processes that issue the same keys.
-const MAX_TRIES: usize = 10;
+/// How often a claim is tried again against other processes that issue the same keys.
+const MAX_TRIES: usize = 9;
 
 /// Of which devices of which users a key is wanted.
 pub type Claims = BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, OneTimeKeyAlgorithm>>;
@@ -104,48 +104,54 @@ impl E2ee {
         keys.try_collect().await
     }
 
-    /// Issues a key of each of these devices of a user: two queries and one commit, unless all
-    /// that they have left are fallback keys that were used before.
+    /// Issues a key of each of these devices of a user: one commit, unless all that they have left
+    /// are fallback keys that were used before, and two queries, unless keys of theirs were claimed
+    /// a moment ago.
     async fn issue(
         &self,
         user: &UserId,
         devices: &BTreeMap<OwnedDeviceId, OneTimeKeyAlgorithm>,
     ) -> Result<DevicesKeys, E2eeError> {
         let _guard = self.inner.users.lock(user).await;
-        for _ in 1..MAX_TRIES {
-            match self.try_issue(user, devices).await {
+        for lost in 0..MAX_TRIES {
+            // Who was not quick enough twice leaves the oldest keys to the process that was.
+            let left = 3 * lost.saturating_sub(1);
+            match self.try_issue(user, devices, left).await {
                 Err(E2eeError::Store(StoreError::Exists { table, .. }))
-                    if table == IssuedKey::TABLE => {}
+                    if table == IssuedKey::TABLE =>
+                {
+                    self.inner.shelves.forget(user);
+                }
                 outcome => return outcome,
             }
         }
-        self.try_issue(user, devices).await
+        self.try_issue(user, devices, 3 * MAX_TRIES).await
     }
 
     async fn try_issue(
         &self,
         user: &UserId,
         devices: &BTreeMap<OwnedDeviceId, OneTimeKeyAlgorithm>,
+        left: usize,
     ) -> Result<DevicesKeys, E2eeError> {
-        let store = &self.inner.store;
-        let prefix = match devices.iter().next() {
-            Some((device, _)) if devices.len() == 1 => key![user.as_str(), device.as_str()],
-            _ => key![user.as_str()],
+        let shelves = &self.inner.shelves;
+        let read_at = shelves.epoch();
+        let held = shelves.get(user).filter(|shelf| shelf.has_all(devices));
+        let (stock, fallback) = match held {
+            Some(held) => (held, Vec::new()),
+            None => self.read_keys(user, devices).await?,
         };
-        let range = KeyRange::prefix(&prefix);
-        let one_time = store.range::<OneTimeKey>(range.clone()).await?;
-        let fallback = store.range::<FallbackKey>(range).await?;
         let mut plan = Plan::new();
         let mut issued = Vec::new();
+        let mut gone = Vec::new();
         for (device, algorithm) in devices {
-            let algorithm = algorithm.as_str();
-            let keys = one_time.iter();
-            let keys = keys.filter(|key| key.device_id == *device && key.algorithm == algorithm);
-            if let Some(oldest) = keys.min_by_key(|key| key.no) {
+            if let Some(oldest) = stock.oldest(device, algorithm, left) {
                 plan_issue(&mut plan, oldest);
+                gone.push(oldest.key());
                 issued.push(Issued::from(oldest.clone()));
                 continue;
             }
+            let algorithm = algorithm.as_str();
             let is_it = |key: &&FallbackKey| key.device_id == *device && key.algorithm == algorithm;
             if let Some(key) = fallback.iter().find(is_it) {
                 plan_use(&mut plan, key);
@@ -153,7 +159,12 @@ impl E2ee {
             }
         }
         if !plan.is_empty() {
-            store.commit(plan).await?;
+            let entries = plan.entries();
+            // Not by the plan, for which all others would wait.
+            self.inner.store.remove::<OneTimeKey>(&gone).await?;
+            self.inner.store.commit(plan).await?;
+            let rest = Arc::new(stock.without(&gone));
+            shelves.renew(user, rest, read_at, entries);
         }
         issued
             .into_iter()
@@ -165,6 +176,25 @@ impl E2ee {
                 all.entry(key.device_id).or_default().insert(id, json);
                 Ok(all)
             })
+    }
+}
+
+impl E2ee {
+    /// All keys of these devices: two queries.
+    async fn read_keys(
+        &self,
+        user: &UserId,
+        devices: &BTreeMap<OwnedDeviceId, OneTimeKeyAlgorithm>,
+    ) -> Result<(Arc<Shelf>, Vec<FallbackKey>), E2eeError> {
+        let prefix = match devices.iter().next() {
+            Some((device, _)) if devices.len() == 1 => key![user.as_str(), device.as_str()],
+            _ => key![user.as_str()],
+        };
+        let range = KeyRange::prefix(&prefix);
+        let store = &self.inner.store;
+        let one_time = store.range::<OneTimeKey>(range.clone()).await?;
+        let fallback = store.range::<FallbackKey>(range).await?;
+        Ok((Arc::new(Shelf::new(one_time)), fallback))
     }
 }
 
@@ -199,9 +229,8 @@ fn check_size(claims: &Claims) -> Result<(), E2eeError> {
     Ok(())
 }
 
-/// A one-time key goes for ever.
+/// A one-time key is marked as issued for ever.
 fn plan_issue(plan: &mut Plan, key: &OneTimeKey) {
-    plan.delete::<OneTimeKey>(&key.key());
     plan.create(&IssuedKey {
         user: key.user.clone(),
         device_id: key.device_id.clone(),

@@ -27,19 +27,6 @@ pub(super) const SILENT: &str = "
     COMMIT;
 ";
 
-/// The rows that are written beside removed ones, in a transaction that is not the text's.
-pub(super) const BESIDE: &str = "
-    INSERT $creates RETURN NONE;
-    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
-    UPSERT $bell CONTENT $mark RETURN NONE;
-";
-
-/// As before, and nothing for the log.
-pub(super) const SILENT_BESIDE: &str = "
-    INSERT $creates RETURN NONE;
-    FOR $put IN $puts { UPSERT $put[0] CONTENT $put[1] RETURN NONE };
-";
-
 /// Any rows, if the bell is still as this writer left it.
 pub(super) const GUARDED: &str = "
     BEGIN;

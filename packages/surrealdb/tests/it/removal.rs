@@ -44,15 +44,14 @@ async fn removes_records_with_keys_of_every_kind(engine: Engine) {
     plan.create(&member("alice", 5, Position::default()));
     store.commit(plan).await.unwrap();
     store.commit(message(5, 2)).await.unwrap();
-    let mut plan = Plan::new();
-    plan.delete::<Room>(&key![5])
-        .delete::<RoomPointer>(&room_pointer(5).key())
-        .delete::<EventRow>(&key![5, 1])
-        .delete::<EventPointer>(&pointer(5, 1).key())
-        .delete::<Member>(&member("alice", 5, Position::default()).key())
-        .delete::<Room>(&key![6]);
-    plan.log(logged(5, 3));
-    store.commit(plan).await.unwrap();
+    let alice = member("alice", 5, Position::default()).key();
+    store.remove::<Room>(&[key![5], key![6]]).await.unwrap();
+    let pointers = [room_pointer(5).key()];
+    store.remove::<RoomPointer>(&pointers).await.unwrap();
+    store.remove::<EventRow>(&[key![5, 1]]).await.unwrap();
+    let pointers = [pointer(5, 1).key()];
+    store.remove::<EventPointer>(&pointers).await.unwrap();
+    store.remove::<Member>(&[alice]).await.unwrap();
     assert!(!is_there(&store, &room(5)).await);
     assert!(!is_there(&store, &room_pointer(5)).await);
     assert!(!is_there(&store, &event(5, 1)).await);
@@ -90,9 +89,7 @@ async fn removes_rows_with_odd_characters_in_their_keys(engine: Engine) {
     }
     store.commit(plan).await.unwrap();
     for (gone, text) in odd.iter().enumerate() {
-        let mut plan = Plan::new();
-        plan.delete::<StateRow>(&row(text).key());
-        store.commit(plan).await.unwrap();
+        store.remove::<StateRow>(&[row(text).key()]).await.unwrap();
         assert!(!is_there(&store, &row(text)).await, "{text:?}");
         let left = store.state(RoomNo(3)).await.unwrap().len();
         assert_eq!(left, odd.len() - gone - 1, "{text:?}");

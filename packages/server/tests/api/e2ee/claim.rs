@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
-use ruma::{OneTimeKeyAlgorithm, OwnedUserId};
+use matryx_entity::{
+    issued_key::IssuedKey, one_time_key::OneTimeKey, stored::Stored, token_hash::TokenHash,
+};
+use matryx_surrealdb::{KeyRange, Plan};
+use ruma::{OneTimeKeyAlgorithm, OwnedUserId, UserId};
 use serde_json::json;
 
 use super::{claim, claimed, upload};
@@ -157,4 +161,57 @@ async fn two_processes_never_give_out_the_same_key() {
     let count = one.len() + other.len();
     let all: BTreeSet<String> = one.into_iter().chain(other).collect();
     assert_eq!((all.len(), count), (60, 60));
+}
+
+#[tokio::test]
+async fn a_key_that_another_process_gave_out_is_passed_over() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let bob = server.register("bob").await;
+    DeviceIdentity::publish(&alice, 5).await;
+    let (id, _) = claimed(&bob, &alice.id, &alice.device_id).await.unwrap();
+    assert_eq!(id, "signed_curve25519:000000");
+    // Its log entry is still on its way here.
+    let store = &server.app.store;
+    let user = UserId::parse(&alice.id).unwrap();
+    let prefix = OneTimeKey::prefix(&user, alice.device_id.as_str().into());
+    let mut keys: Vec<OneTimeKey> = store.range(KeyRange::prefix(&prefix)).await.unwrap();
+    keys.sort_by_key(|key| key.no);
+    let mut plan = Plan::new();
+    for key in &keys[..2] {
+        plan.delete::<OneTimeKey>(&key.key());
+        plan.create(&IssuedKey {
+            user: key.user.clone(),
+            device_id: key.device_id.clone(),
+            algorithm: key.algorithm.clone(),
+            key_id: key.key_id.clone(),
+            no: key.no,
+            hash: TokenHash::of(&key.json),
+        });
+    }
+    store.commit(plan).await.unwrap();
+    for number in ["000003", "000004"] {
+        let (id, _) = claimed(&bob, &alice.id, &alice.device_id).await.unwrap();
+        assert_eq!(id, format!("signed_curve25519:{number}"));
+    }
+    assert_eq!(claimed(&bob, &alice.id, &alice.device_id).await, None);
+}
+
+#[tokio::test]
+async fn a_device_that_is_gone_gives_out_no_more_keys() {
+    let server = TestServer::start().await;
+    let phone = server.register("alice").await;
+    let laptop = another_session(&server, &phone).await;
+    let bob = server.register("bob").await;
+    DeviceIdentity::publish(&phone, 5).await;
+    DeviceIdentity::publish(&laptop, 5).await;
+    for _ in 0..2 {
+        let of_laptop = claimed(&bob, &laptop.id, &laptop.device_id).await;
+        assert!(of_laptop.is_some());
+        assert!(claimed(&bob, &phone.id, &phone.device_id).await.is_some());
+    }
+    assert!(claimed(&bob, &laptop.id, &laptop.device_id).await.is_some());
+    laptop.post("/_matrix/client/v3/logout").send().await.ok();
+    assert_eq!(claimed(&bob, &laptop.id, &laptop.device_id).await, None);
+    assert!(claimed(&bob, &phone.id, &phone.device_id).await.is_some());
 }
