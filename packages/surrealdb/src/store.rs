@@ -148,9 +148,11 @@ impl Store {
     /// As [`Store::commit`].
     pub fn submit(
         &self,
-        plan: Plan,
+        mut plan: Plan,
     ) -> impl Future<Output = Result<Committed, StoreError>> + Send + use<> {
         let started = Instant::now();
+        let leftovers = std::mem::take(&mut plan.leftovers);
+        let sweeper = (!leftovers.is_empty()).then(|| self.clone());
         let (ack, outcome) = oneshot::channel();
         self.inner.shared.queue.push(plan, ack);
         async move {
@@ -158,6 +160,11 @@ impl Store {
                 .await
                 .unwrap_or_else(|_writer_is_gone| Err(closed()));
             meter::count(started.elapsed());
+            if let Some(store) = sweeper.filter(|_| outcome.is_ok())
+                && let Err(error) = store.database().remove(&leftovers).await
+            {
+                tracing::warn!(%error, "records that nobody needs any more could not be removed");
+            }
             outcome
         }
     }

@@ -156,7 +156,7 @@ impl Stock {
         self.issued
             .sort_unstable_by_key(|key| std::cmp::Reverse(key.no));
         for key in self.issued.iter().skip(ISSUED_KEPT) {
-            plan.delete::<IssuedKey>(&key.key());
+            plan.delete_after::<IssuedKey>(&key.key());
         }
         self.issued.truncate(ISSUED_KEPT);
     }

@@ -29,6 +29,7 @@ conformance! {
     a_removal_alone_leaves_no_log_entry,
     removals_between_other_plans_are_all_carried_out,
     a_removed_record_can_be_made_again,
+    leftovers_go_after_the_commit_and_only_then,
     an_index_forgets_what_is_removed,
     a_removal_is_heard_of_by_the_live_query,
 }
@@ -127,6 +128,24 @@ async fn removes_creates_and_replaces_in_one_plan(engine: Engine) {
     assert_eq!(found, [(2, true), (3, false)]);
     let log = store.log_range(at.node, at.seq, at.seq).await.unwrap();
     assert_eq!(log.len(), 1);
+}
+
+async fn leftovers_go_after_the_commit_and_only_then(engine: Engine) {
+    let store = engine.open().await;
+    store.commit(message(1, 1)).await.unwrap();
+    store.commit(message(1, 2)).await.unwrap();
+    let mut refused = message(1, 2);
+    refused.delete_after::<EventRow>(&key![1, 1]);
+    store.commit(refused).await.unwrap_err();
+    assert!(is_there(&store, &event(1, 1)).await);
+    let mut plan = message(1, 3);
+    plan.delete_after::<EventRow>(&key![1, 1]);
+    plan.delete_after::<EventPointer>(&pointer(1, 1).key());
+    store.commit(plan).await.unwrap();
+    assert!(!is_there(&store, &event(1, 1)).await);
+    assert!(!is_there(&store, &pointer(1, 1)).await);
+    assert!(is_there(&store, &event(1, 2)).await);
+    assert!(is_there(&store, &event(1, 3)).await);
 }
 
 async fn a_removal_alone_leaves_no_log_entry(engine: Engine) {

@@ -1,5 +1,8 @@
 //! `POST /_matrix/client/v3/keys/upload`
 
+use matryx_entity::{issued_key::IssuedKey, one_time_key::OneTimeKey, token_hash::TokenHash};
+use matryx_surrealdb::{KeyRange, Plan};
+use ruma::{DeviceId, UserId};
 use serde_json::{Value, json};
 
 use super::{claimed, keys_of, upload};
@@ -75,6 +78,34 @@ async fn an_upload_that_is_repeated_brings_no_issued_key_back() {
     let (second, _) = claimed(&bob, &alice.id, &alice.device_id).await.unwrap();
     assert_eq!(second, "signed_curve25519:000001");
     assert_eq!(claimed(&bob, &alice.id, &alice.device_id).await, None);
+}
+
+#[tokio::test]
+async fn only_the_newest_issued_keys_are_remembered() {
+    let server = TestServer::start().await;
+    let alice = server.register("alice").await;
+    let identity = DeviceIdentity::publish(&alice, 0).await;
+    let user = UserId::parse(&alice.id).unwrap();
+    let device: &DeviceId = alice.device_id.as_str().into();
+    let store = &server.app.store;
+    let mut plan = Plan::new();
+    for no in 0..230 {
+        plan.create(&IssuedKey {
+            user: user.clone(),
+            device_id: device.to_owned(),
+            algorithm: "signed_curve25519".to_owned(),
+            key_id: format!("{no:06}"),
+            no,
+            hash: TokenHash::of(&no.to_string()),
+        });
+    }
+    store.commit(plan).await.unwrap();
+    let body = json!({ "one_time_keys": identity.one_time_keys(500..501) });
+    upload(&alice, body).await.ok();
+    let kept = KeyRange::prefix(&OneTimeKey::prefix(&user, device));
+    let kept: Vec<IssuedKey> = store.range(kept).await.unwrap();
+    assert_eq!(kept.len(), 200);
+    assert_eq!(kept.iter().map(|key| key.no).min(), Some(30));
 }
 
 #[tokio::test]
