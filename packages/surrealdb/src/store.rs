@@ -161,7 +161,7 @@ impl Store {
                 .unwrap_or_else(|_writer_is_gone| Err(closed()));
             meter::count(started.elapsed());
             if let Some(store) = sweeper.filter(|_| outcome.is_ok())
-                && let Err(error) = store.database().remove(&leftovers).await
+                && let Err(error) = store.remove_whole(leftovers).await
             {
                 tracing::warn!(%error, "records that nobody needs any more could not be removed");
             }
@@ -293,7 +293,15 @@ impl Store {
             return Ok(());
         }
         let names: Vec<RecordName> = keys.iter().map(|key| (T::TABLE, key.clone())).collect();
-        self.database().remove(&names).await
+        self.remove_whole(names).await
+    }
+
+    /// Removes records, also when nobody waits for it any more: half a transaction would be left.
+    async fn remove_whole(&self, names: Vec<RecordName>) -> Result<(), StoreError> {
+        let database = self.inner.database.clone();
+        let removal = async move { database.remove(&names).await };
+        let removal = self.inner.tasks.spawn(removal);
+        removal.await.unwrap_or_else(|_aborted| Err(closed()))
     }
 
     pub(crate) fn database(&self) -> &Database {

@@ -113,14 +113,15 @@ impl ToDevice {
 
     /// Forgets what is of no use any more, now and then, until the server stops.
     pub async fn keep_forgetting(self, shutdown: CancellationToken) {
-        let work = async {
-            loop {
-                if let Err(error) = self.forget_old().await {
-                    tracing::warn!(%error, "old messages of other servers could not be forgotten");
-                }
-                tokio::time::sleep(INTERVAL).await;
+        // Only the pause is cut short: a query that is dropped leaves half a transaction.
+        loop {
+            if let Err(error) = self.forget_old().await {
+                tracing::warn!(%error, "old messages of other servers could not be forgotten");
             }
-        };
-        shutdown.run_until_cancelled(work).await;
+            let pause = tokio::time::sleep(INTERVAL);
+            if shutdown.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
     }
 }

@@ -18,15 +18,15 @@ impl Shared {
     /// Gives up what waits for too long, now and then, until the server stops.
     pub(super) async fn keep_giving_up(self: Arc<Self>) {
         let shutdown = self.deps.shutdown.clone();
-        let work = async {
-            loop {
-                if let Err(error) = self.give_up().await {
-                    tracing::warn!(%error, "old messages for other servers could not be removed");
-                }
-                tokio::time::sleep(INTERVAL).await;
+        loop {
+            if let Err(error) = self.give_up().await {
+                tracing::warn!(%error, "old messages for other servers could not be removed");
             }
-        };
-        shutdown.run_until_cancelled(work).await;
+            let pause = tokio::time::sleep(INTERVAL);
+            if shutdown.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
     }
 
     /// Gives up what waits for too long. One query for each server for which something waits.
