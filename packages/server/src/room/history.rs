@@ -102,7 +102,11 @@ impl Rooms {
         if !is_end {
             return Ok(Vec::new());
         }
-        let prev = oldest.iter().flat_map(|event| event.pdu.prev_events());
+        // From the next seam on, what is missing belongs to another stretch.
+        let before_next = oldest
+            .iter()
+            .take_while(|event| event.pos == pos || event.seam.is_none());
+        let prev = before_next.flat_map(|event| event.pdu.prev_events());
         Ok(few(self.without_state(room, prev.cloned()).await?))
     }
 

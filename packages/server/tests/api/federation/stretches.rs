@@ -142,6 +142,27 @@ async fn the_timeline_of_a_sync_begins_after_the_gap() {
 }
 
 #[tokio::test]
+async fn what_came_before_the_first_stay_is_not_mixed_with_the_gap() {
+    let two = Two::with_a_gap("11", 12).await;
+    let expected = pages(&two.alice, &two.room, "b", 1_000).await;
+    // Somebody looks at the first stay before anybody looks at the gap.
+    let first = expected
+        .iter()
+        .find(|event| event["content"]["body"] == "of the first stay")
+        .unwrap();
+    let path = format!(
+        "/_matrix/client/v3/rooms/{}/context/{}?limit=20",
+        encode(&two.room),
+        encode(first["event_id"].as_str().unwrap())
+    );
+    let context = two.bob.get(&path).send().await.ok();
+    let before = context["events_before"].as_array().unwrap();
+    assert_eq!(bodies(before), ["before"]);
+    let shown = pages(&two.bob, &two.room, "b", 30).await;
+    assert_eq!(ids(&shown), ids(&expected));
+}
+
+#[tokio::test]
 async fn a_moment_in_the_gap_is_found() {
     let two = Two::with_a_gap("11", 12).await;
     let wanted = &pages(&two.alice, &two.room, "b", 1_000).await[8];
